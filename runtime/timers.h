@@ -29,11 +29,16 @@ struct TimerEntry {
 
 class Timers {
  public:
-  // Reserves address space for `capacity` entries. Returns: false when the mapping is refused.
-  bool Init(size_t capacity);
+  Timers() = default;
   ~Timers();
+  Timers(const Timers&) = delete;
+  Timers& operator=(const Timers&) = delete;
 
-  // Gives `entry` a new deadline. Requires: fewer than `capacity` entries are queued.
+  // Reserves address space for `capacity` entries; memory is committed as they are queued. Called once.
+  // Returns: false when the mapping is refused.
+  bool Init(size_t capacity);
+
+  // Gives `entry` a new deadline; kNever is Disarm. Requires: fewer than `capacity` entries are queued, or this one is.
   void Arm(TimerEntry* entry, uint64_t deadline) {
     entry->deadline = deadline;
     if (entry->heap_index != 0 && heap_[entry->heap_index].time <= deadline) return;
@@ -46,7 +51,11 @@ class Timers {
   // Forgets `entry` altogether, so that its memory may go.
   void Remove(TimerEntry* entry);
 
-  // Takes one entry whose deadline is at or before `now`, with its deadline cleared; null when there is none.
+  // Forgets every entry without touching it: the child after fork(2), where the entries' threads are gone.
+  void Clear() { count_ = 0; }
+
+  // Takes one entry whose deadline is at or before `now`, with its deadline cleared; null when there is none. Those
+  // that are due at the same `now` come in no particular order.
   // Entries found queued too early are queued again, or forgotten when they have no deadline.
   TimerEntry* Expire(uint64_t now);
 
@@ -70,7 +79,7 @@ class Timers {
   }
   void RemoveAt(size_t index);
 
-  Slot* heap_ = nullptr;  // 1-based
+  Slot* heap_ = nullptr;  // a 4-ary heap by time, 1-based; placed so that four siblings share a cache line
   size_t count_ = 0;
   size_t capacity_ = 0;
 };

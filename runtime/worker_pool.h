@@ -1,7 +1,10 @@
 // Runs what can only block on bare kernel threads, one call at a time, in lanes that cannot starve each other.
 //
 // Workers run code of the runtime only (WorkItem::run is a system call or a short loop of them), never the program's;
-// they have every signal blocked, no thread-locals and no GS base, and call no libc.
+// they have every signal blocked, no thread-locals (FS base 0, so touching one faults) and no GS base, and call no libc.
+//
+// State of a worker   none --clone--> working --queue empty--> idle --Submit, Stop--> woken --> working
+//                     idle --idle time over (autosized)--> leaving --> none (its stack is kept for the next)
 //
 // State of an item   idle --Submit--> queued --worker--> running --run returned--> done (then idle again)
 //                    queued --Cancel--> idle
@@ -10,6 +13,8 @@
 //   W2  A lane has at most its maximum of workers; an item queued while the lane has room never waits for another
 //       item to finish.
 //   W3  After Cancel returned true the item is not touched again.
+//
+// Callers: user threads and any kernel thread, not signal handlers.
 #ifndef BOBBIN_RUNTIME_WORKER_POOL_H_
 #define BOBBIN_RUNTIME_WORKER_POOL_H_
 
@@ -39,21 +44,25 @@ struct WorkItem {
 
 class WorkerPool {
  public:
-  // `fixed` > 0: that many workers in the disk lane, made on first use and kept, and the other lanes autosized;
-  // 0: every lane autosized between 0 and kMaxPerLane by demand, idle workers leaving after kIdleSeconds.
-  void Configure(int fixed);
+  // `fixed` > 0: that many workers in the disk lane (at most kMaxPerLane), made as they are first needed and kept, and
+  // the other lanes autosized; 0: every lane autosized between 0 and kMaxPerLane by demand, idle workers leaving after
+  // `idle_ns` nanoseconds. Requires: nothing was submitted yet. Not called: as Configure(0).
+  void Configure(int fixed, int64_t idle_ns = kIdleSeconds * INT64_C(1'000'000'000));
 
-  // Queues `item` in its lane, starting a worker where W2 asks for one. Never blocks. The item belongs to the pool
-  // until done() is called. Where no worker can be made and none exists, returns false and takes nothing.
+  // Queues `item` in its lane, starting a worker where W2 asks for one. The item belongs to the pool until done() is
+  // called. Blocks: never, but a first call of a lane may spin while another thread makes that lane's only worker.
+  // Returns: false, with nothing taken, where no worker can be made and the lane has none.
   bool Submit(WorkItem* item);
 
   // Takes a queued item back. Returns: false when a worker has it or had it.
   bool Cancel(WorkItem* item);
 
-  // Forgets all workers and queued items, after fork(2) in the child, where no worker exists.
+  // Forgets all workers and queued items, after fork(2) in the child, where no worker exists. Those items must not be
+  // cancelled there: their threads do not exist either.
   void ResetAfterFork();
 
-  // Stops idle workers and waits for running items; for tests and orderly stop. Blocks: this kernel thread.
+  // Runs what is queued, lets every worker leave and waits until they have; for tests and orderly stop. The pool may be
+  // used again. Requires: nobody submits meanwhile. Blocks: this kernel thread.
   void Stop();
 
   uint64_t calls() const;    // items submitted since start
@@ -64,7 +73,54 @@ class WorkerPool {
   static constexpr int kIdleSeconds = 10;
 
  private:
-  // Fields are the implementer's choice.
+  struct LaneState;
+
+  // One worker's place. Fields are guarded by the lane's lock; the atomics are not.
+  struct alignas(64) Worker {
+    std::atomic<int32_t> tid{0};     // not 0 while the kernel thread exists: the kernel clears it (CLONE_CHILD_CLEARTID)
+    std::atomic<uint32_t> sleep{0};  // a futex: see Sleep() and Wake()
+    WorkerPool* pool = nullptr;
+    LaneState* lane = nullptr;
+    uintptr_t stack = 0;        // mapped at first use and kept
+    WorkItem* first = nullptr;  // handed to a worker that is being made for it
+    Worker* next_idle = nullptr;
+    bool taken = false;
+    bool idle = false;    // in the lane's idle list
+    bool coming = false;  // counted in the lane's `coming`
+  };
+
+  struct LaneState {
+    SpinLock lock;
+    WorkItem* head = nullptr;  // oldest
+    WorkItem* tail = nullptr;
+    Worker* idle = nullptr;  // last idle first: the cold ones are left to leave
+    int maximum = kMaxPerLane;
+    std::atomic<int> live{0};  // made and not leaving; written under the lock
+    int starting = 0;          // being made
+    int coming = 0;            // woken or being made to look into the queue, and not there yet
+    bool keep = false;         // idle workers stay
+    bool stopping = false;
+    std::atomic<uint64_t> queued{0};
+    std::atomic<uint64_t> calls{0};
+    Worker workers[kMaxPerLane];
+  };
+
+  Worker* Reserve(LaneState* lane);
+  bool Start(LaneState* lane, Worker* worker);
+  static bool NextItem(Worker* worker, bool rested, WorkItem** item);
+  void Work(Worker* worker);
+  static Worker* TakeIdle(LaneState* lane);
+  static void Unlist(LaneState* lane, Worker* worker);
+  static bool Sleep(Worker* worker, int64_t timeout_ns);
+  static void Wake(Worker* worker);
+  static void Push(LaneState* lane, WorkItem* item);
+  static void Unlink(LaneState* lane, WorkItem* item);
+  static long MakeThread(Worker* worker);
+  [[noreturn]] static void ThreadMain(Worker* worker);
+  static void* SanitizedThreadMain(void* worker);
+
+  LaneState lanes_[kLanes];
+  int64_t idle_ns_ = kIdleSeconds * INT64_C(1'000'000'000);
 };
 
 }  // namespace bobbin

@@ -1,0 +1,65 @@
+#include "knot/clock.h"
+
+#include <time.h>
+
+#include <atomic>
+#include <cstdio>
+
+#include "knot/threads.h"
+
+namespace knot {
+namespace {
+
+constexpr int kSeconds = 64;
+constexpr const char* kDays[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+constexpr const char* kMonths[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                   "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+
+Second seconds[kSeconds];
+std::atomic<const Second*> current{nullptr};
+
+// Names are written from tables rather than by strftime because a locale must not reach the wire.
+void Publish(uint32_t number) {
+  Second& next = seconds[number % kSeconds];
+  time_t now = time(nullptr);
+  char date[30];
+  FormatHttpDate(now, date);
+  next.number = number;
+  std::snprintf(next.reply_start, sizeof next.reply_start, "HTTP/1.1 200 OK\r\nDate: %s\r\n", date);
+  tm parts;
+  gmtime_r(&now, &parts);
+  std::snprintf(next.log_date, sizeof next.log_date, "[%02d/%s/%04d:%02d:%02d:%02d +0000]",
+                parts.tm_mday, kMonths[parts.tm_mon], (parts.tm_year + 1900) % 10000, parts.tm_hour,
+                parts.tm_min, parts.tm_sec);
+  current.store(&next, std::memory_order_release);
+}
+
+void* Tick(void*) {
+  for (uint32_t number = 2;; ++number) {
+    timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    timespec rest{now.tv_nsec == 0 ? 1 : 0, now.tv_nsec == 0 ? 0 : 1'000'000'000 - now.tv_nsec};
+    nanosleep(&rest, nullptr);
+    Publish(number);
+  }
+}
+
+}  // namespace
+
+void FormatHttpDate(int64_t time, char out[30]) {
+  time_t seconds_since_epoch = time;
+  tm parts;
+  gmtime_r(&seconds_since_epoch, &parts);
+  std::snprintf(out, 30, "%s, %02d %s %04d %02d:%02d:%02d GMT", kDays[parts.tm_wday],
+                parts.tm_mday, kMonths[parts.tm_mon], (parts.tm_year + 1900) % 10000, parts.tm_hour,
+                parts.tm_min, parts.tm_sec);
+}
+
+absl::Status StartClock() {
+  Publish(1);
+  return StartThread(kServiceStackBytes, Tick, nullptr);
+}
+
+const Second& Now() { return *current.load(std::memory_order_acquire); }
+
+}  // namespace knot

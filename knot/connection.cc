@@ -1,0 +1,264 @@
+#include "knot/connection.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <optional>
+#include <string>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "knot/clock.h"
+
+namespace knot {
+namespace {
+
+// Statuses of ReceiveHead and SkipBody beside those of HTTP.
+constexpr int kDone = 0;
+constexpr int kGone = -1;  // the client went away: nobody is there to be told
+
+// How long, and over how much, a refused client is listened to so that it can read why.
+constexpr int kLingerMs = 2000;
+constexpr size_t kLingerBytes = 256 * 1024;
+
+int64_t MonotonicMs() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * int64_t{1000} + now.tv_nsec / 1'000'000;
+}
+
+// Returns: > 0 readable (or at its end, or in error: recv will tell), 0 time-out.
+int WaitReadable(int socket, int timeout_ms) {
+  pollfd wait{socket, POLLIN, 0};
+  int result;
+  do {
+    result = poll(&wait, 1, timeout_ms);
+  } while (result < 0 && errno == EINTR);
+  return result;
+}
+
+ssize_t Receive(int socket, char* to, size_t size) {
+  ssize_t n;
+  do {
+    n = recv(socket, to, size, 0);
+  } while (n < 0 && errno == EINTR);
+  return n;
+}
+
+Persistence PersistenceOf(const Request& request, bool keep) {
+  if (!keep) return Persistence::kClose;
+  return request.http11 ? Persistence::kSilent : Persistence::kKeepAlive;
+}
+
+}  // namespace
+
+void Connection::Input::MoveTo(size_t offset) {
+  std::memmove(base + offset, base + begin, end - begin);
+  end = offset + (end - begin);
+  begin = offset;
+}
+
+void Connection::Serve() {
+  Next next = Next::kWait;
+  while (next == Next::kWait && WaitForRequest()) next = ServeReceived();
+  if (next == Next::kLinger) Linger();
+}
+
+bool Connection::WaitForRequest() {
+  if (WaitReadable(socket_, group_.idle_timeout_ms) > 0) return true;
+  group_.counters.idle_closed.Add();
+  return false;
+}
+
+// Not inlined, nor the functions that follow: what they keep on the stack must not lie under a waiting Serve (C1).
+[[gnu::noinline]] Connection::Next Connection::ServeReceived() {
+  BufferPool::Lease buffer(group_.buffers);
+  // More than a request needs is asked for, so that the answer also tells that there is no more.
+  ssize_t n = Receive(socket_, (*buffer).input, sizeof (*buffer).input);
+  if (n <= 0) return Next::kClose;
+  Input input{(*buffer).input, 0, static_cast<size_t>(n)};
+  Next next = Next::kWait;
+  while (next == Next::kWait && !input.empty()) next = ServeOne(*buffer, input);
+  return next;
+}
+
+Connection::Next Connection::ServeOne(RequestBuffer& buffer, Input& input) {
+  // RFC 9112, 2.2: empty lines before a request are ignored.
+  while (!input.empty() && (input.base[input.begin] == '\r' || input.base[input.begin] == '\n')) {
+    ++input.begin;
+  }
+  if (input.empty()) return Next::kWait;
+
+  size_t head_size = 0;
+  std::optional<RequestParser> parser(std::in_place);
+  int status = parser->ParseHead(input.bytes(), &head_size);
+  if (status == RequestParser::kPartial) {
+    status = ReceiveHead(input);
+    if (status == kGone) return Next::kClose;
+    if (status == kDone) {
+      parser.emplace();
+      status = parser->ParseHead(input.bytes(), &head_size);
+      if (status == RequestParser::kPartial) status = 400;  // an end, but no beginning
+    }
+  }
+  if (status != RequestParser::kComplete) return Refuse(status, input.bytes());
+  input.begin += head_size;
+
+  const Request& request = parser->request();
+  bool keep = parser->KeepAlive() && !group_.stopping.load(std::memory_order_relaxed);
+  if (!parser->Done()) {  // there is a body, which no method served here has a use for
+    bool served = request.method == Method::kGet || request.method == Method::kHead;
+    if (served && !request.expects_continue) {
+      status = SkipBody(*parser, input);
+      if (status == kGone) return Next::kClose;
+      if (status != kDone) return Refuse(status, request.line);
+    } else {
+      keep = false;  // the reply comes instead of the body, and what follows is not a request
+    }
+  }
+  Next next = Answer(request, buffer, keep);
+  // Closing with input unread would reset the connection and might take the reply with it.
+  return next == Next::kClose && (!input.empty() || !parser->Done()) ? Next::kLinger : next;
+}
+
+Connection::Next Connection::Answer(const Request& request, RequestBuffer& buffer, bool keep) {
+  if (request.method == Method::kUnknown) return ReplyStatus(request, 501, false);
+  if (request.method == Method::kOther) {
+    return ReplyStatus(request, 405, keep, "Allow: GET, HEAD\r\n");
+  }
+  Target target = ParseTarget(request.target, buffer.path);
+  if (target.status != 0) return ReplyStatus(request, target.status, keep && target.status != 400);
+  Lookup found = group_.files.Get(target.path, Now().number);
+  if (found.status == 301) return AnswerDirectory(request, target, keep);
+  if (found.status != 200) return ReplyStatus(request, found.status, keep && found.status < 500);
+  bool head_only = request.method == Method::kHead;
+  Sent sent = SendFile(socket_, *found.file, head_only, PersistenceOf(request, keep));
+  return Finish(request, 200, sent, keep);
+}
+
+// Sends the client to the directory's name with its slash. The path begins with one slash, whatever the client sent: two
+// would name another host. Everything but the plainest characters is escaped, so that no browser sees a backslash either.
+[[gnu::noinline]] Connection::Next Connection::AnswerDirectory(const Request& request,
+                                                               const Target& target, bool keep) {
+  constexpr char kHex[] = "0123456789ABCDEF";
+  std::string field = "Location: /";
+  for (char c : target.path) {
+    if (absl::ascii_isalnum(c) || std::memchr("-._~/", c, 5) != nullptr) {
+      field.push_back(c);
+    } else {
+      unsigned char byte = static_cast<unsigned char>(c);
+      field.append({'%', kHex[byte >> 4], kHex[byte & 15]});
+    }
+  }
+  absl::StrAppend(&field, "/", target.query, "\r\n");
+  return ReplyStatus(request, 301, keep, field);
+}
+
+[[gnu::noinline]] Connection::Next Connection::ReplyStatus(const Request& request, int status,
+                                                           bool keep, absl::string_view field) {
+  bool head_only = request.method == Method::kHead;
+  Sent sent = SendStatus(socket_, status, head_only, PersistenceOf(request, keep), field);
+  return Finish(request, status, sent, keep);
+}
+
+// Answers bytes that are no request that could be served; where it ends is not known, so nothing after it counts.
+[[gnu::noinline]] Connection::Next Connection::Refuse(int status, absl::string_view head) {
+  Sent sent = SendStatus(socket_, status, false, Persistence::kClose);
+  group_.counters.requests.Add();
+  group_.counters.refusals.Add();
+  group_.counters.body_bytes.Add(sent.body_bytes);
+  if (group_.log != nullptr) {
+    Log(head.substr(0, std::min(head.find_first_of("\r\n"), size_t{1024})), status, sent, {});
+  }
+  return sent.whole ? Next::kLinger : Next::kClose;
+}
+
+Connection::Next Connection::Finish(const Request& request, int status, const Sent& sent,
+                                    bool keep) {
+  group_.counters.requests.Add();
+  group_.counters.body_bytes.Add(sent.body_bytes);
+  if (status >= 400) group_.counters.refusals.Add();
+  if (!sent.whole) group_.counters.cut_short.Add();
+  if (group_.log != nullptr) Log(request.line, status, sent, request);
+  return sent.whole && keep ? Next::kWait : Next::kClose;
+}
+
+// Receives until the head that began to arrive is whole, kDone, or can be refused: 400, 408, 414, 431.
+[[gnu::noinline]] int Connection::ReceiveHead(Input& input) {
+  input.MoveTo(0);
+  int64_t deadline = MonotonicMs() + group_.header_timeout_ms;
+  for (size_t searched = 0;;) {
+    if (FindHeadEnd(input.bytes(), searched) != absl::string_view::npos) return kDone;
+    if (IsHopelessHead(input.bytes())) return 400;
+    if (input.end == kMaxHeadBytes) {
+      return input.bytes().find('\n') == absl::string_view::npos ? 414 : 431;
+    }
+    searched = input.end < 3 ? 0 : input.end - 3;
+    switch (ReceiveMore(input, deadline)) {
+      case Received::kMore:
+        break;
+      case Received::kEnd:
+        return kGone;
+      case Received::kTimeout:
+        return 408;
+    }
+  }
+}
+
+// Receives the rest of a body and throws it away. Returns: kDone, kGone or the refusal: 400, 408, 413.
+[[gnu::noinline]] int Connection::SkipBody(RequestParser& parser, Input& input) {
+  const size_t head_end = input.begin;  // the request still lies before it
+  int64_t deadline = MonotonicMs() + group_.header_timeout_ms;
+  for (;;) {
+    size_t used = 0;
+    int status = input.empty() ? RequestParser::kComplete : parser.ParseBody(input.bytes(), &used);
+    if (status != RequestParser::kComplete) return status;
+    input.begin += used;
+    if (parser.Done()) return kDone;
+    input.MoveTo(head_end);
+    if (input.end == kMaxHeadBytes) return 413;  // one line of chunk framing that fills the buffer
+    switch (ReceiveMore(input, deadline)) {
+      case Received::kMore:
+        break;
+      case Received::kEnd:
+        return kGone;
+      case Received::kTimeout:
+        return 408;
+    }
+  }
+}
+
+Connection::Received Connection::ReceiveMore(Input& input, int64_t deadline_ms) {
+  int64_t left = deadline_ms - MonotonicMs();
+  if (left <= 0 || WaitReadable(socket_, static_cast<int>(left)) == 0) return Received::kTimeout;
+  ssize_t n = Receive(socket_, input.base + input.end, kMaxHeadBytes - input.end);
+  if (n <= 0) return Received::kEnd;
+  input.end += n;
+  return Received::kMore;
+}
+
+// Closing while the client still sends would reset the connection, and the reset can overtake the reply.
+[[gnu::noinline]] void Connection::Linger() {
+  if (shutdown(socket_, SHUT_WR) != 0) return;
+  int64_t deadline = MonotonicMs() + kLingerMs;
+  for (size_t taken = 0; taken < kLingerBytes;) {
+    int64_t left = deadline - MonotonicMs();
+    if (left <= 0 || WaitReadable(socket_, static_cast<int>(left)) == 0) return;
+    BufferPool::Lease buffer(group_.buffers);
+    ssize_t n = Receive(socket_, (*buffer).input, sizeof (*buffer).input);
+    if (n <= 0) return;
+    taken += n;
+  }
+}
+
+[[gnu::noinline]] void Connection::Log(absl::string_view request_line, int status,
+                                       const Sent& sent, const Request& request) {
+  group_.log->Append({peer_, request_line, status, sent.body_bytes, request.referer,
+                      request.user_agent});
+}
+
+}  // namespace knot

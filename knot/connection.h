@@ -1,0 +1,68 @@
+// Serves one connection, from accept to close, in blocking style on the calling thread.
+#ifndef KNOT_CONNECTION_H_
+#define KNOT_CONNECTION_H_
+
+#include <cstdint>
+
+#include "absl/strings/string_view.h"
+#include "knot/group.h"
+#include "knot/request.h"
+#include "knot/response.h"
+
+namespace knot {
+
+// State     waiting --a byte came--> serving --replied--> waiting (or serving, while pipelined requests remain)
+//           waiting --idle time-out, end of input--> closed
+//           serving --refused--> lingering --the client closed, or enough--> closed
+//
+// Invariant C1: a waiting connection holds no buffer, and nothing below Serve's frame on the stack. Thousands wait for
+// each that is served, and their memory is what a request costs then.
+class Connection {
+ public:
+  // `peer` is read only where the group keeps a log.
+  Connection(Group& group, int socket, const PeerAddress& peer)
+      : group_(group), peer_(peer), socket_(socket) {}
+
+  // Serves requests until the connection is of no more use. Leaves the socket open.
+  // Blocks: this thread, as long as the client likes within the time-outs.
+  void Serve();
+
+ private:
+  enum class Next : uint8_t { kWait, kClose, kLinger };
+
+  // The bytes received and not yet dealt with, within RequestBuffer::input.
+  struct Input {
+    char* const base;
+    size_t begin;
+    size_t end;
+
+    bool empty() const { return begin == end; }
+    absl::string_view bytes() const { return {base + begin, end - begin}; }
+    void MoveTo(size_t offset);
+  };
+
+  // The result of waiting for more of a request.
+  enum class Received : uint8_t { kMore, kEnd, kTimeout };
+
+  bool WaitForRequest();
+  Next ServeReceived();
+  Next ServeOne(RequestBuffer& buffer, Input& input);
+  Next Answer(const Request& request, RequestBuffer& buffer, bool keep);
+  Next AnswerDirectory(const Request& request, const Target& target, bool keep);
+  Next ReplyStatus(const Request& request, int status, bool keep, absl::string_view field = {});
+  Next Refuse(int status, absl::string_view head);
+  Next Finish(const Request& request, int status, const Sent& sent, bool keep);
+  int ReceiveHead(Input& input);
+  int SkipBody(RequestParser& parser, Input& input);
+  Received ReceiveMore(Input& input, int64_t deadline_ms);
+  void Linger();
+  void Log(absl::string_view request_line, int status, const Sent& sent, const Request& request);
+
+  Group& group_;
+  const PeerAddress& peer_;
+  const int socket_;
+};
+
+}  // namespace knot
+
+#endif  // KNOT_CONNECTION_H_

@@ -1,0 +1,286 @@
+#include "knot/file_cache.h"
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "knot/clock.h"
+
+namespace knot {
+namespace {
+
+// What an entry costs beside its contents: nodes, keys and the head, rounded up.
+constexpr int64_t kEntryOverhead = 1024;
+
+int StatusOfOpenError(int error) {
+  switch (error) {
+    case ENOENT:
+    case ENOTDIR:
+    case ENAMETOOLONG:
+      return 404;
+    case EACCES:
+    case EPERM:
+    case EXDEV:  // the path, or a symbolic link on it, leads out of the root
+    case ELOOP:
+    case ENXIO:  // a socket, or a device without a driver
+    case ENODEV:
+      return 403;
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+      return 503;
+    default:
+      return 500;
+  }
+}
+
+bool SameTime(const timespec& a, const timespec& b) {
+  return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+bool SameState(const File& file, const struct stat& stat) {
+  return file.device == stat.st_dev && file.inode == stat.st_ino &&
+         file.size == static_cast<uint64_t>(stat.st_size) &&
+         SameTime(file.modified, stat.st_mtim) && SameTime(file.changed, stat.st_ctim);
+}
+
+bool IsDirectoryPath(absl::string_view path) { return path.empty() || path.back() == '/'; }
+
+}  // namespace
+
+int OpenBeneath(int root, const char* path) {
+  open_how how{};
+  // O_NONBLOCK: opening a FIFO must not wait for a writer. O_NOCTTY: nor a terminal become ours.
+  how.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
+  // EAGAIN: a rename elsewhere raced with a ".." on the path and the kernel could not be sure.
+  for (int attempt = 0;; ++attempt) {
+    long result = syscall(SYS_openat2, root, path, &how, sizeof how);
+    if (result >= 0) return static_cast<int>(result);
+    if (errno != EINTR && (errno != EAGAIN || attempt == 8)) return -errno;
+  }
+}
+
+File::~File() {
+  if (descriptor >= 0) close(descriptor);
+  if (use == nullptr) return;
+  use->bytes.fetch_sub(charge, std::memory_order_relaxed);
+  if (descriptor >= 0) use->descriptors.fetch_sub(1, std::memory_order_relaxed);
+}
+
+Lookup FileCache::Get(absl::string_view path, uint32_t now) {
+  FileRef old;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    auto found = by_path_.find(path);
+    if (found != by_path_.end()) {
+      Node& node = *found->second;
+      node.used = true;
+      if (node.checked == now) return {200, node.file};
+      node.checked = now;  // this thread checks; the others serve what there is meanwhile
+      old = node.file;
+    }
+  }
+  if (old == nullptr) return LoadAlone(path, now);
+  checks_.fetch_add(1, std::memory_order_relaxed);
+  return Load(path, old, now);
+}
+
+Lookup FileCache::LoadAlone(absl::string_view path, uint32_t now) {
+  bool alone = false;
+  {
+    std::unique_lock<std::mutex> lock(mutex_);
+    alone = loading_.emplace(path).second;
+    if (!alone) {
+      loaded_.wait(lock, [&] { return !loading_.contains(path); });
+      auto found = by_path_.find(path);
+      if (found != by_path_.end()) return {200, found->second->file};
+      // Nothing was kept, so waiting again would serve one thread after the other.
+    }
+  }
+  Lookup result = Load(path, nullptr, now);
+  if (alone) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    loading_.erase(path);
+    loaded_.notify_all();
+  }
+  return result;
+}
+
+Lookup FileCache::Load(absl::string_view path, const FileRef& old, uint32_t now) {
+  Opened opened = Open(path);
+  if (opened.status != 200) {
+    if (old != nullptr) Forget(path, old);
+    return {opened.status, nullptr};
+  }
+  if (old != nullptr && old->settled && SameState(*old, opened.stat)) {
+    close(opened.descriptor);
+    return {200, old};
+  }
+  loads_.fetch_add(1, std::memory_order_relaxed);
+  FileRef file = Prepare(path, opened);
+  if (file == nullptr) {
+    if (old != nullptr) Forget(path, old);
+    return {500, nullptr};
+  }
+  if (file->use != nullptr) {
+    Keep(path, file, now);
+  } else if (old != nullptr) {
+    Forget(path, old);
+  }
+  return {200, file};
+}
+
+FileCache::Opened FileCache::Open(absl::string_view path) {
+  Opened opened;
+  bool index = IsDirectoryPath(path);
+  std::string name = index ? absl::StrCat(path, "index.html") : std::string(path);
+  int result = OpenBeneath(root_, name.c_str());
+  if (result == -EMFILE) {  // give up a descriptor that is only kept for speed
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      while (use_.descriptors.load() > 0 && EvictOne()) {
+      }
+    }
+    result = OpenBeneath(root_, name.c_str());
+  }
+  if (result == -ENOENT && index) {  // a directory without an index is not shown
+    std::string directory = path.empty() ? "." : std::string(path);
+    int descriptor = OpenBeneath(root_, directory.c_str());
+    opened.status = descriptor >= 0 ? 403 : StatusOfOpenError(-descriptor);
+    if (descriptor >= 0) close(descriptor);
+    return opened;
+  }
+  if (result < 0) {
+    opened.status = StatusOfOpenError(-result);
+    return opened;
+  }
+  opened.descriptor = result;
+  opened.status = fstat(result, &opened.stat) != 0  ? 500
+                  : S_ISREG(opened.stat.st_mode)     ? 200
+                  : S_ISDIR(opened.stat.st_mode) && !index ? 301
+                                                     : 403;
+  if (opened.status != 200) close(opened.descriptor);
+  return opened;
+}
+
+// Takes over opened.descriptor. Returns: null where the file could not be read.
+std::shared_ptr<File> FileCache::Prepare(absl::string_view path, Opened& opened) {
+  auto file = std::make_shared<File>();
+  file->size = opened.stat.st_size;
+  file->device = opened.stat.st_dev;
+  file->inode = opened.stat.st_ino;
+  file->modified = opened.stat.st_mtim;
+  file->changed = opened.stat.st_ctim;
+  // Two changes within one tick of the file system's clock carry the same time, so a file that changed just now is
+  // loaded again at the next check.
+  timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  file->settled = now.tv_sec - file->changed.tv_sec >= 2;
+
+  char modified[30];
+  FormatHttpDate(file->modified.tv_sec, modified);
+  absl::StrAppend(&file->reply, "Content-Type: ",
+                  types_.TypeOf(IsDirectoryPath(path) ? absl::string_view("index.html") : path),
+                  "\r\nContent-Length: ", file->size, "\r\nLast-Modified: ", modified, "\r\n\r\n");
+  file->head_size = file->reply.size();
+
+  bool in_memory = file->size <= limits_.in_memory &&
+                   Reserve(*file, kEntryOverhead + static_cast<int64_t>(file->size), 0);
+  if (in_memory) {
+    bool whole = ReadContents(*file, opened.descriptor);
+    close(opened.descriptor);
+    return whole ? file : nullptr;
+  }
+  Reserve(*file, kEntryOverhead, 1);
+  file->descriptor = opened.descriptor;
+  return file;
+}
+
+bool FileCache::ReadContents(File& file, int descriptor) {
+  file.reply.resize(file.head_size + file.size);
+  size_t done = 0;
+  while (done < file.size) {
+    ssize_t n = pread(descriptor, &file.reply[file.head_size + done], file.size - done,
+                      static_cast<off_t>(done));
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return false;  // it shrank since it was opened, or cannot be read
+    done += n;
+  }
+  return true;
+}
+
+// Makes room for `file` and accounts it there, or leaves it unaccounted where there is none (F2).
+bool FileCache::Reserve(File& file, int64_t bytes, int64_t descriptors) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (bytes > limits_.bytes || descriptors > limits_.descriptors) return false;
+  while (use_.bytes.load() + bytes > limits_.bytes ||
+         use_.descriptors.load() + descriptors > limits_.descriptors) {
+    if (!EvictOne()) return false;
+  }
+  use_.bytes.fetch_add(bytes);
+  use_.descriptors.fetch_add(descriptors);
+  file.use = &use_;
+  file.charge = bytes;
+  return true;
+}
+
+// Drops the first file, in the order of the clock, that was not used since the hand passed and is not being sent.
+// Returns: false where all are being sent. Requires: mutex_ held.
+bool FileCache::EvictOne() {
+  for (size_t steps = 2 * nodes_.size(); steps > 0; --steps) {
+    Node& node = nodes_.front();
+    // Only the map hands out references, under mutex_, so a count of one stays one.
+    if (!node.used && node.file.use_count() == 1) {
+      by_path_.erase(node.path);
+      nodes_.pop_front();
+      return true;
+    }
+    node.used = false;
+    nodes_.splice(nodes_.end(), nodes_, nodes_.begin());
+  }
+  return false;
+}
+
+void FileCache::Keep(absl::string_view path, const FileRef& file, uint32_t now) {
+  FileRef replaced;  // dies after the lock
+  std::lock_guard<std::mutex> lock(mutex_);
+  auto found = by_path_.find(path);
+  if (found != by_path_.end()) {
+    replaced = std::exchange(found->second->file, file);
+    found->second->checked = now;
+    return;
+  }
+  nodes_.push_back({std::string(path), file, now, false});
+  by_path_.emplace(nodes_.back().path, std::prev(nodes_.end()));
+}
+
+// Drops `path` unless another thread has replaced `file` by now.
+void FileCache::Forget(absl::string_view path, const FileRef& file) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  auto found = by_path_.find(path);
+  if (found == by_path_.end() || found->second->file != file) return;
+  Nodes::iterator node = found->second;
+  by_path_.erase(found);
+  nodes_.erase(node);
+}
+
+FileCache::Counts FileCache::GetCounts() const {
+  Counts counts;
+  counts.loads = loads_.load();
+  counts.checks = checks_.load();
+  counts.bytes = use_.bytes.load();
+  counts.descriptors = use_.descriptors.load();
+  std::lock_guard<std::mutex> lock(mutex_);
+  counts.entries = nodes_.size();
+  return counts;
+}
+
+}  // namespace knot

@@ -1,0 +1,141 @@
+// Keeps replies ready: for each file its prepared head, and its contents or an open descriptor.
+//
+// State of a path   unknown --Get--> loading --> cached --Get, once a second--> checked against the file system
+//                   cached --changed--> replaced   cached --gone, or room needed--> unknown
+//
+// Invariants
+//   F1  A File never changes. A file that changes on disk is seen by the next check, at most a second later, and gets a
+//       new File; replies under way keep theirs alive.
+//   F2  Contents and descriptors held, those of replaced Files still in use included, never exceed the limits. A file
+//       for which there is no room is served from a descriptor of its own and not kept.
+//   F3  Only regular files beneath the root are opened. What does not exist is not remembered.
+//   F4  One thread at a time loads a path that is not cached; the others wait for it.
+#ifndef KNOT_FILE_CACHE_H_
+#define KNOT_FILE_CACHE_H_
+
+#include <sys/stat.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/string_view.h"
+#include "knot/mime_types.h"
+
+namespace knot {
+
+// What is held at present; subtracts itself when a File dies. See F2.
+struct CacheUse {
+  std::atomic<int64_t> bytes{0};
+  std::atomic<int64_t> descriptors{0};
+};
+
+// A file as a reply sends it. Immutable.
+struct File {
+  File() = default;
+  File(const File&) = delete;
+  File& operator=(const File&) = delete;
+  ~File();
+
+  absl::string_view Head() const { return {reply.data(), head_size}; }
+  bool InMemory() const { return descriptor < 0; }
+
+  std::string reply;     // the head from Content-Type to its empty line; in memory: followed by the contents
+  size_t head_size = 0;
+  uint64_t size = 0;     // of the contents
+  int descriptor = -1;   // open for reading where the contents are not in memory
+  dev_t device = 0;      // these five identify the state of the file on disk
+  ino_t inode = 0;
+  timespec modified{};
+  timespec changed{};
+  bool settled = false;  // it had not changed for a while when it was loaded, so its times will tell of a change
+  CacheUse* use = nullptr;  // where it is accounted, null where it is not kept
+  int64_t charge = 0;
+};
+
+using FileRef = std::shared_ptr<const File>;
+
+struct Lookup {
+  int status = 0;  // 200 and `file`; 301 a directory named without its slash; 403, 404, 500, 503
+  FileRef file;
+};
+
+class FileCache {
+ public:
+  struct Limits {
+    int64_t bytes = 0;
+    int64_t descriptors = 0;
+    // A file of at most this size is kept in memory, a larger one as a descriptor.
+    uint64_t in_memory = 0;
+  };
+
+  struct Counts {
+    uint64_t loads = 0;   // files opened because they were not cached or had changed
+    uint64_t checks = 0;  // look-ups that asked the file system whether a cached file had changed
+    uint64_t entries = 0, bytes = 0, descriptors = 0;  // now
+  };
+
+  // `root` is a directory descriptor that outlives the cache, as `types` does.
+  FileCache(int root, const MimeTypes& types, Limits limits)
+      : root_(root), types_(types), limits_(limits) {}
+
+  // Finds what `path` names, relative to the root; where it is empty or ends in '/', index.html there. `now` is a clock
+  // in seconds, never 0. Blocks: this thread, while the file is loaded or checked. Callers: any thread.
+  Lookup Get(absl::string_view path, uint32_t now);
+
+  Counts GetCounts() const;
+
+ private:
+  struct Node {
+    std::string path;
+    FileRef file;
+    uint32_t checked;  // the second of the last check
+    bool used;         // since the hand of the clock last passed
+  };
+  using Nodes = std::list<Node>;
+
+  // The kernel's answer to opening a path.
+  struct Opened {
+    int status;
+    int descriptor = -1;
+    struct stat stat;
+  };
+
+  Opened Open(absl::string_view path);
+  Lookup LoadAlone(absl::string_view path, uint32_t now);
+  Lookup Load(absl::string_view path, const FileRef& old, uint32_t now);
+  std::shared_ptr<File> Prepare(absl::string_view path, Opened& opened);
+  bool ReadContents(File& file, int descriptor);
+  bool Reserve(File& file, int64_t bytes, int64_t descriptors);
+  bool EvictOne();
+  void Keep(absl::string_view path, const FileRef& file, uint32_t now);
+  void Forget(absl::string_view path, const FileRef& file);
+
+  const int root_;
+  const MimeTypes& types_;
+  const Limits limits_;
+  CacheUse use_;
+  std::atomic<uint64_t> loads_{0};
+  std::atomic<uint64_t> checks_{0};
+
+  mutable std::mutex mutex_;  // held for look-ups and changes of the lists, never over opening or reading a file
+  Nodes nodes_;               // the clock: its hand is at the front
+  absl::flat_hash_map<absl::string_view, Nodes::iterator> by_path_;  // keys are Node::path
+  absl::flat_hash_set<std::string> loading_;
+  std::condition_variable loaded_;
+};
+
+// Opens `path` beneath the directory `root` for reading, never outside of it, not by symbolic links either. Returns: a
+// descriptor or -errno. Source: openat2(2), RESOLVE_BENEATH.
+int OpenBeneath(int root, const char* path);
+
+}  // namespace knot
+
+#endif  // KNOT_FILE_CACHE_H_

@@ -1,0 +1,95 @@
+// What the threads of one scheduler share, and no thread of another touches.
+#ifndef KNOT_GROUP_H_
+#define KNOT_GROUP_H_
+
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+
+#include "absl/container/flat_hash_set.h"
+#include "knot/access_log.h"
+#include "knot/buffer_pool.h"
+#include "knot/file_cache.h"
+
+namespace knot {
+
+// Events since start. Each is one relaxed addition.
+class Counter {
+ public:
+  void Add(uint64_t n = 1) { value_.fetch_add(n, std::memory_order_relaxed); }
+  uint64_t Get() const { return value_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<uint64_t> value_{0};
+};
+
+struct Counters {
+  Counter requests;     // replies begun, refusals included
+  Counter body_bytes;   // of replies, as far as they were sent
+  Counter refusals;     // replies of status 400 and above
+  Counter cut_short;    // replies that could not be sent whole
+  Counter connections;  // accepted
+  Counter idle_closed;  // closed by the idle time-out
+};
+
+// Knows the sockets of connections, so that those waiting for a request can be told to end.
+class OpenConnections {
+ public:
+  // After EndAll the socket sees its end at once, as if it had been there.
+  void Add(int socket);
+
+  // Requires: the socket is still open, so that its number cannot have been given to another connection.
+  void Remove(int socket) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    sockets_.erase(socket);
+  }
+
+  // Makes every connection see the end of its input. Replies under way, and those to requests received already, are
+  // still sent.
+  void EndAll();
+
+  uint64_t size() const {
+    std::lock_guard<std::mutex> lock(mutex_);
+    return sockets_.size();
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  absl::flat_hash_set<int> sockets_;
+  bool ending_ = false;
+};
+
+// Lets threads that could not accept for want of descriptors or memory try again, one at a time and ever more slowly,
+// until one succeeds.
+class AcceptBackOff {
+ public:
+  // Waits before the next try. Blocks: this thread, up to 0.1 s for each thread that waits before it.
+  void Wait();
+
+  // Called after each accept that succeeded. One load where there was no failure.
+  void Succeeded() {
+    if (delay_ms_.load(std::memory_order_relaxed) != 0) delay_ms_.store(0, std::memory_order_relaxed);
+  }
+
+ private:
+  std::mutex mutex_;                 // held by the thread whose turn it is, while it sleeps
+  std::atomic<int> delay_ms_{0};
+};
+
+struct Group {
+  Group(int root, const MimeTypes& types, FileCache::Limits limits) : files(root, types, limits) {}
+
+  BufferPool buffers;
+  FileCache files;
+  Counters counters;
+  OpenConnections open;
+  AcceptBackOff back_off;
+  AccessLog* log = nullptr;            // null: off
+  int header_timeout_ms = 0;
+  int idle_timeout_ms = 0;
+  std::atomic<bool> stopping{false};
+};
+
+}  // namespace knot
+
+#endif  // KNOT_GROUP_H_

@@ -1,0 +1,32 @@
+// Tells the media type of a file from its name.
+#ifndef KNOT_MIME_TYPES_H_
+#define KNOT_MIME_TYPES_H_
+
+#include <string>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/string_view.h"
+
+namespace knot {
+
+class MimeTypes {
+ public:
+  // Starts from a built-in table of the common types; `table`, text in the format of /etc/mime.types, goes before it.
+  explicit MimeTypes(absl::string_view table = {});
+
+  // Reads /etc/mime.types, or nothing where there is none.
+  static MimeTypes FromSystem();
+
+  // Returns: the value for Content-Type by the extension of `path`, upper or lower case; text types carry
+  // "; charset=utf-8". Without a known extension "application/octet-stream". Valid as long as this object.
+  absl::string_view TypeOf(absl::string_view path) const;
+
+ private:
+  void Add(absl::string_view extension, absl::string_view type);
+
+  absl::flat_hash_map<std::string, std::string> type_by_extension_;
+};
+
+}  // namespace knot
+
+#endif  // KNOT_MIME_TYPES_H_

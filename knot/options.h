@@ -1,0 +1,64 @@
+// Reads the command line of Knot into one structure of checked values.
+#ifndef KNOT_OPTIONS_H_
+#define KNOT_OPTIONS_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "knot/tuning.h"
+
+namespace knot {
+
+// A numeric address to listen on. `text` is as given, with IPv6 in brackets.
+struct ListenAddress {
+  std::string host;
+  uint16_t port = 0;  // 0: the system chooses
+};
+
+enum class Spawn : uint8_t { kPrefork, kOnDemand };
+
+// How a reply's body is sent. kAuto: small files from memory, larger ones by sendfile. kCache: everything from memory.
+// The others: sendfile from open descriptors, with the runtime's policy of that name.
+enum class Send : uint8_t { kAuto, kCache, kNonblocking, kBlocking, kPoll, kInline };
+
+struct Options {
+  enum class Action : uint8_t { kServe, kPrintConfig, kHelp, kVersion };
+
+  Action action = Action::kServe;
+  std::string root;
+  std::vector<ListenAddress> listen;
+  int threads = 0;
+  Spawn spawn = Spawn::kPrefork;
+  Send send = Send::kAuto;
+  int cache_mb = 0;
+  int stack_kb = 0;
+  std::string access_log;  // "off", "-" or a file
+  int header_timeout = 0;  // seconds, as the next two
+  int idle_timeout = 0;
+  int send_timeout = 0;
+  bool stats = false;
+  tuning::Settings tuning;
+};
+
+// Parses argv. Requires: called once.
+// Errors: InvalidArgument, with one line that names the flag and what is wrong with it.
+absl::StatusOr<Options> ParseCommandLine(int argc, char** argv);
+
+// Returns: the text of --help.
+std::string HelpText();
+
+// Returns: every option in force as lines `--name=value`, the directory last.
+std::string ConfigText(const Options& options);
+
+// Returns: the name --send gives to `send`.
+const char* SendName(Send send);
+
+// Returns: "127.0.0.1:8080" or "[::1]:8080".
+std::string AddressText(const ListenAddress& address);
+
+}  // namespace knot
+
+#endif  // KNOT_OPTIONS_H_

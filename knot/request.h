@@ -1,0 +1,105 @@
+// Understands one HTTP/1.x request: its head, the extent of its body, and the file path its target names.
+//
+// Source: RFC 9110, RFC 9112. Differs: stricter wherever two servers might disagree on where a request ends; folded
+// fields, repeated Content-Length, a Transfer-Encoding other than "chunked" and bare line feeds are refused.
+#ifndef KNOT_REQUEST_H_
+#define KNOT_REQUEST_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include <boost/beast/http/basic_parser.hpp>
+
+#include "absl/strings/string_view.h"
+
+namespace knot {
+
+// Most bytes of a body that are read, and thrown away, to get at the request after it.
+inline constexpr uint64_t kMaxBodyBytes = 1 << 20;
+
+enum class Method : uint8_t { kGet, kHead, kOther, kUnknown };
+
+// The parts of a head that Knot acts upon. The views point into the bytes that were parsed.
+struct Request {
+  Method method = Method::kUnknown;
+  bool http11 = false;
+  bool expects_continue = false;
+  bool content_length_seen = false;
+  bool transfer_encoding = false;
+  uint8_t hosts = 0;
+  absl::string_view line;  // the request line without its CRLF
+  absl::string_view target;
+  absl::string_view referer;
+  absl::string_view user_agent;
+};
+
+// Parses one request. Makes no allocation and no system call.
+//
+// State    new --ParseHead--> head known --(ParseBody)*--> Done()
+class RequestParser final : private boost::beast::http::basic_parser<true> {
+ public:
+  RequestParser();
+
+  // What ParseHead returns other than an HTTP status that refuses the request.
+  static constexpr int kComplete = 0;
+  static constexpr int kPartial = -1;  // more bytes are needed; parse again from the first byte with a new parser
+
+  // Parses a head from the first byte of `bytes`; `*used` is set to its length.
+  // Returns: kComplete, kPartial, or the status of the refusal: 400, 413, 414, 501, 505.
+  int ParseHead(absl::string_view bytes, size_t* used);
+
+  // Goes over the next bytes of the body. `*used` is set to the bytes done with; the others must come again.
+  // Returns: kComplete (ask Done()), or the status of the refusal: 400, 413.
+  int ParseBody(absl::string_view bytes, size_t* used);
+
+  // Tells whether the whole request, body included, was parsed.
+  bool Done() const { return is_done(); }
+
+  // Tells whether the client wants the connection kept.
+  bool KeepAlive() const { return keep_alive(); }
+
+  const Request& request() const { return request_; }
+
+ private:
+  using View = boost::beast::string_view;
+  using Error = boost::beast::error_code;
+
+  void on_request_impl(boost::beast::http::verb verb, View method, View target, int version,
+                       Error& error) override;
+  void on_field_impl(boost::beast::http::field field, View name, View value, Error& error) override;
+  void on_header_impl(Error& error) override;
+  void on_response_impl(int, View, int, Error&) override {}
+  void on_body_init_impl(const boost::optional<uint64_t>&, Error&) override {}
+  size_t on_body_impl(View body, Error&) override { return body.size(); }
+  void on_chunk_header_impl(uint64_t, View, Error&) override {}
+  size_t on_chunk_body_impl(uint64_t, View body, Error&) override { return body.size(); }
+  void on_finish_impl(Error&) override {}
+
+  int Refusal(const Error& error) const;
+
+  Request request_;
+  absl::string_view bytes_;  // the head being parsed
+  int refusal_ = 0;          // set by a callback that refuses the request
+};
+
+// Finds the end of a head, the empty line, at or after `from` in `bytes`. Returns: the length of the head, or npos.
+size_t FindHeadEnd(absl::string_view bytes, size_t from);
+
+// Tells whether bytes that are not yet a whole head can never become one that is accepted: a bare line feed.
+bool IsHopelessHead(absl::string_view bytes);
+
+// What a target names.
+struct Target {
+  int status = 0;            // 0, or the status of the refusal: 400, 404
+  absl::string_view path;    // decoded, relative to the root, without slashes at the start; ends in '/' or is empty
+                             // for a directory
+  absl::string_view query;   // as received, with its '?', or empty
+};
+
+// Takes apart a target in origin or absolute form; percent-decodes the path, once, into `scratch` where it must.
+// Requires: scratch has room for target.size() bytes.
+Target ParseTarget(absl::string_view target, char* scratch);
+
+}  // namespace knot
+
+#endif  // KNOT_REQUEST_H_

@@ -1,0 +1,301 @@
+#include "knot/server.h"
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "knot/clock.h"
+#include "knot/connection.h"
+#include "knot/listener.h"
+#include "knot/threads.h"
+#include "knot/tuning.h"
+
+namespace knot {
+namespace {
+
+constexpr uint64_t kSmallFile = 64 * 1024;      // --send=auto keeps files up to this in memory
+constexpr int64_t kOtherDescriptors = 64;       // standard streams, root, log, listening sockets, the runtime
+constexpr int64_t kFileDescriptors = 64;        // files being sent that the cache has no room for
+constexpr int64_t kMostCachedDescriptors = 4096;
+
+// Raises the soft limit as far as it goes, and the hard one where that is below `needed` and we may. Returns: the limit
+// in force.
+int64_t RaiseDescriptorLimit(int64_t needed) {
+  rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 1024;
+  rlim_t most = std::max(limit.rlim_max, static_cast<rlim_t>(needed));
+  rlimit raised{most, most};
+  if (setrlimit(RLIMIT_NOFILE, &raised) != 0) {
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+  }
+  getrlimit(RLIMIT_NOFILE, &limit);
+  return static_cast<int64_t>(std::min<rlim_t>(limit.rlim_cur, 1 << 30));
+}
+
+// Each group has its share, so that groups share nothing.
+FileCache::Limits CacheLimits(const Options& options, int64_t descriptor_limit, int groups) {
+  FileCache::Limits limits;
+  limits.bytes = (int64_t{options.cache_mb} << 20) / groups;
+  int64_t spare = descriptor_limit - options.threads - kOtherDescriptors - kFileDescriptors;
+  limits.descriptors = std::clamp(spare / 2, int64_t{0}, kMostCachedDescriptors) / groups;
+  switch (options.send) {
+    case Send::kAuto:
+      limits.in_memory = kSmallFile;
+      break;
+    case Send::kCache:
+      limits.in_memory = limits.bytes / 4;  // one file must not sweep out all others
+      break;
+    default:
+      limits.in_memory = 0;
+  }
+  return limits;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options) {
+  std::unique_ptr<Server> server(new Server(options));
+  server->FitDescriptors();
+  absl::Status status = server->OpenRoot();
+  if (status.ok()) status = StartClock();
+  if (status.ok() && options.access_log != "off") {
+    absl::StatusOr<std::unique_ptr<AccessLog>> log = AccessLog::Open(options.access_log);
+    if (log.ok()) server->log_ = *std::move(log);
+    status = log.status();
+  }
+  if (status.ok()) status = server->OpenDoors();
+  if (status.ok()) status = server->MakeThreads();
+  if (status.ok()) return server;
+  server->Stop();
+  server.release();  // threads made before the failure may still look at it; the process ends now
+  return status;
+}
+
+Server::~Server() {
+  for (const auto& door : doors_) close(door->socket);
+  if (root_ >= 0) close(root_);
+}
+
+// A connection without a descriptor left for the file it asks for is of no use, and threads that wait in accept(2) may
+// each hold one already: what the limit cannot carry is not started.
+void Server::FitDescriptors() {
+  int64_t needed = options_.threads + kOtherDescriptors + kFileDescriptors;
+  descriptor_limit_ = RaiseDescriptorLimit(needed);
+  if (descriptor_limit_ >= needed) return;
+  int64_t others = std::max(std::min(kOtherDescriptors + kFileDescriptors, descriptor_limit_ / 2), int64_t{1});
+  int fitting = static_cast<int>(std::max(descriptor_limit_ - others, int64_t{1}));
+  warning_ = absl::StrCat("the limit of ", descriptor_limit_, " open files is below the ", needed,
+                          " that ", options_.threads, " connections can need; at most ", fitting,
+                          " are served at a time; raise it (ulimit -n) or lower --threads");
+  options_.threads = fitting;
+}
+
+absl::Status Server::OpenRoot() {
+  root_ = open(options_.root.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (root_ < 0) return absl::ErrnoToStatus(errno, absl::StrCat("cannot serve ", options_.root));
+  int self = OpenBeneath(root_, ".");
+  if (self < 0) return absl::ErrnoToStatus(-self, "openat2, which Knot needs to stay in its root");
+  close(self);
+  if (char* path = realpath(options_.root.c_str(), nullptr)) {
+    options_.root = path;
+    std::free(path);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Server::OpenDoors() {
+  int groups = tuning::Groups();
+  FileCache::Limits limits = CacheLimits(options_, descriptor_limit_, groups);
+  for (int i = 0; i < groups; ++i) {
+    groups_.push_back(std::make_unique<Group>(root_, types_, limits));
+    groups_[i]->log = log_.get();
+    groups_[i]->header_timeout_ms = options_.header_timeout * 1000;
+    groups_[i]->idle_timeout_ms = options_.idle_timeout * 1000;
+  }
+  int doors = groups * static_cast<int>(options_.listen.size());
+  if (options_.threads < doors) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--threads=", options_.threads, ": each address and scheduler needs one, so at least ", doors));
+  }
+  for (ListenAddress& address : options_.listen) {
+    absl::StatusOr<std::vector<int>> sockets = Listen(&address, groups, options_.send_timeout);
+    if (!sockets.ok()) return sockets.status();
+    for (int i = 0; i < groups; ++i) {
+      int share = (options_.threads + doors - 1 - static_cast<int>(doors_.size())) / doors;
+      doors_.push_back(std::unique_ptr<Door>(
+          new Door{*this, *groups_[i], i, (*sockets)[i], std::counting_semaphore<>(share)}));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Server::MakeThreads() {
+  bool prefork = options_.spawn == Spawn::kPrefork;
+  int count = prefork ? options_.threads : static_cast<int>(doors_.size());
+  for (int i = 0; i < count; ++i) {
+    Door& door = *doors_[i % doors_.size()];
+    absl::Status status = MakeThread(door, prefork ? AcceptAndServe : AcceptAndSpawn, &door);
+    if (!status.ok()) {
+      return absl::Status(status.code(), absl::StrCat(status.message(), " (", i, " of ", count,
+                                                      " made; see --threads and --stack_kb)"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Server::MakeThread(Door& door, void* (*body)(void*), void* argument) {
+  threads_.fetch_add(1);
+  tuning::PlaceNextThread(door.group_index);
+  absl::Status status = StartThread(size_t{1024} * options_.stack_kb, body, argument);
+  if (!status.ok()) threads_.fetch_sub(1);
+  return status;
+}
+
+void* Server::AcceptAndServe(void* argument) {
+  Door& door = *static_cast<Door*>(argument);
+  Server& server = door.server;
+  PeerAddress peer;
+  for (int socket; (socket = server.Accept(door, &peer)) >= 0;) server.Serve(door, socket, peer);
+  server.threads_.fetch_sub(1);
+  return nullptr;
+}
+
+void* Server::AcceptAndSpawn(void* argument) {
+  Door& door = *static_cast<Door*>(argument);
+  Server& server = door.server;
+  server.ServeOnDemand(door);
+  server.threads_.fetch_sub(1);
+  return nullptr;
+}
+
+void Server::ServeOnDemand(Door& door) {
+  for (;;) {
+    door.permits.acquire();
+    auto accepted = std::make_unique<Accepted>(Accepted{door, -1, {}});
+    accepted->socket = Accept(door, &accepted->peer);
+    if (accepted->socket < 0) return;
+    if (MakeThread(door, ServeAccepted, accepted.get()).ok()) {
+      accepted.release();
+    } else {  // for want of memory or threads, as with descriptors: serve it here, and so accept no more meanwhile
+      Serve(door, accepted->socket, accepted->peer);
+      door.permits.release();
+    }
+  }
+}
+
+void* Server::ServeAccepted(void* argument) {
+  std::unique_ptr<Accepted> accepted(static_cast<Accepted*>(argument));
+  Door& door = accepted->door;
+  Server& server = door.server;
+  server.Serve(door, accepted->socket, accepted->peer);
+  accepted.reset();
+  door.permits.release();
+  server.threads_.fetch_sub(1);
+  return nullptr;
+}
+
+// Returns: a connection, or -1 where the server is stopping.
+int Server::Accept(Door& door, PeerAddress* peer) {
+  for (;;) {
+    socklen_t size = sizeof *peer;
+    bool wanted = log_ != nullptr;
+    int socket = accept4(door.socket, wanted ? &peer->any : nullptr, wanted ? &size : nullptr,
+                         SOCK_CLOEXEC);
+    if (socket >= 0) {
+      door.group.back_off.Succeeded();
+      return socket;
+    }
+    int error = errno;
+    if (stopping_.load()) return -1;
+    // The others, accept(2) says, are of the connection that was to be accepted, not of the server.
+    if (error != EMFILE && error != ENFILE && error != ENOBUFS && error != ENOMEM) continue;
+    if (!said_accept_fails_.test_and_set()) {
+      std::fprintf(stderr, "knot: cannot accept: %s; will accept again when it can\n",
+                   std::strerror(error));
+    }
+    door.group.back_off.Wait();
+  }
+}
+
+void Server::Serve(Door& door, int socket, const PeerAddress& peer) {
+  Group& group = door.group;
+  group.counters.connections.Add();
+  group.open.Add(socket);
+  Connection(group, socket, peer).Serve();
+  group.open.Remove(socket);
+  close(socket);
+}
+
+void Server::Stop() {
+  stopping_.store(true);
+  for (const auto& group : groups_) group->stopping.store(true);
+  for (const auto& door : doors_) {
+    shutdown(door->socket, SHUT_RD);  // ends accept(2) in every thread
+    door->permits.release();
+  }
+  for (const auto& group : groups_) group->open.EndAll();
+}
+
+void Server::CloseLog() {
+  if (log_ == nullptr) return;
+  log_->Close();
+  if (uint64_t dropped = log_->dropped()) {
+    std::fprintf(stderr, "knot: the access log is short of %llu lines dropped under load\n",
+                 static_cast<unsigned long long>(dropped));
+  }
+}
+
+void Server::WriteStatistics(int fd) const {
+  uint64_t requests = 0, body_bytes = 0, refusals = 0, cut_short = 0, connections = 0, idle = 0, open = 0;
+  FileCache::Counts files;
+  for (const auto& group : groups_) {
+    const Counters& counters = group->counters;
+    requests += counters.requests.Get();
+    body_bytes += counters.body_bytes.Get();
+    refusals += counters.refusals.Get();
+    cut_short += counters.cut_short.Get();
+    connections += counters.connections.Get();
+    idle += counters.idle_closed.Get();
+    open += group->open.size();
+    FileCache::Counts counts = group->files.GetCounts();
+    files.loads += counts.loads;
+    files.checks += counts.checks;
+    files.entries += counts.entries;
+    files.bytes += counts.bytes;
+    files.descriptors += counts.descriptors;
+  }
+  std::string text = absl::StrCat(
+      "knot: connections=", connections, " open=", open, " idle_closed=", idle,
+      " threads=", threads_.load(), "\nknot: requests=", requests, " body_bytes=", body_bytes,
+      " refusals=", refusals, " cut_short=", cut_short, "\nknot: cache entries=", files.entries,
+      " bytes=", files.bytes, " descriptors=", files.descriptors, " loads=", files.loads);
+  absl::StrAppend(&text, " checks=", files.checks, " log_dropped=", log_ ? log_->dropped() : 0, "\n");
+  if (write(fd, text.data(), text.size()) < 0) return;
+  tuning::WriteStatistics(fd);
+}
+
+std::string Server::Summary() const {
+  tuning::Effective effective = tuning::Describe();
+  std::string addresses = absl::StrJoin(
+      options_.listen, " ", [](std::string* out, const ListenAddress& address) {
+        absl::StrAppend(out, "http://", AddressText(address), "/");
+      });
+  return absl::StrCat("knot: ", addresses, " serves ", options_.root, "; threads=", options_.threads,
+                      options_.spawn == Spawn::kOnDemand ? " on demand (" : " (", effective.threads,
+                      absl::StrCat(", schedulers=", tuning::Groups()), ") workers=",
+                      effective.workers, " poller=", effective.poller,
+                      " send=", SendName(options_.send));
+}
+
+}  // namespace knot

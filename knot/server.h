@@ -1,0 +1,96 @@
+// Puts Knot together: groups, listening sockets, threads; starts them and stops them.
+#ifndef KNOT_SERVER_H_
+#define KNOT_SERVER_H_
+
+#include <atomic>
+#include <memory>
+#include <semaphore>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "knot/access_log.h"
+#include "knot/group.h"
+#include "knot/mime_types.h"
+#include "knot/options.h"
+
+namespace knot {
+
+class Server {
+ public:
+  // Opens the root, the log and the addresses, then makes the threads. Serving has begun when it returns.
+  //
+  // Requires:  tuning::Apply was called, signals the caller waits for are blocked.
+  // Errors:    one line for people, naming what could not be had.
+  static absl::StatusOr<std::unique_ptr<Server>> Start(const Options& options);
+
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  // Requires: Stopped().
+  ~Server();
+
+  // Accepts no more, ends the connections that wait for a request, and lets replies under way finish. Never blocks.
+  void Stop();
+
+  // Tells whether every thread that served connections has ended.
+  bool Stopped() const { return threads_.load() == 0; }
+
+  // Writes out the access log and closes it; says how much of it is missing. Requires: Stop() was called.
+  void CloseLog();
+
+  // Writes Knot's counters, then those of the runtime, to descriptor `fd`.
+  void WriteStatistics(int fd) const;
+
+  // Returns: the line printed at start: addresses, root, threads, workers, poller, send policy.
+  std::string Summary() const;
+
+  // Returns: a warning where the process may not open the descriptors its threads can need, else "".
+  const std::string& Warning() const { return warning_; }
+
+ private:
+  // One listening socket and the group whose threads accept from it.
+  struct Door {
+    Server& server;
+    Group& group;
+    int group_index;
+    int socket;
+    std::counting_semaphore<> permits;  // on demand: how many more connections may be served at a time
+  };
+
+  // A connection on its way to the thread made for it.
+  struct Accepted {
+    Door& door;
+    int socket;
+    PeerAddress peer;
+  };
+
+  explicit Server(const Options& options) : options_(options) {}
+  void FitDescriptors();
+  absl::Status OpenRoot();
+  absl::Status OpenDoors();
+  absl::Status MakeThreads();
+  absl::Status MakeThread(Door& door, void* (*body)(void*), void* argument);
+  int Accept(Door& door, PeerAddress* peer);
+  void Serve(Door& door, int socket, const PeerAddress& peer);
+  void ServeOnDemand(Door& door);
+  static void* AcceptAndServe(void* door);
+  static void* AcceptAndSpawn(void* door);
+  static void* ServeAccepted(void* accepted);
+
+  Options options_;
+  int root_ = -1;
+  int64_t descriptor_limit_ = 0;
+  std::string warning_;
+  MimeTypes types_ = MimeTypes::FromSystem();
+  std::unique_ptr<AccessLog> log_;
+  std::vector<std::unique_ptr<Group>> groups_;
+  std::vector<std::unique_ptr<Door>> doors_;
+  std::atomic<int> threads_{0};  // now: those that accept or serve
+  std::atomic<bool> stopping_{false};
+  std::atomic_flag said_accept_fails_;
+};
+
+}  // namespace knot
+
+#endif  // KNOT_SERVER_H_

@@ -1,0 +1,67 @@
+#include <cerrno>
+
+#include "absl/strings/str_cat.h"
+#include "bobbin/bobbin.h"
+#include "knot/tuning.h"
+
+namespace knot::tuning {
+namespace {
+
+bobbin::SendfilePolicy ToBobbin(Sendfile sendfile) {
+  switch (sendfile) {
+    case Sendfile::kPoll:
+      return bobbin::SendfilePolicy::kPoll;
+    case Sendfile::kNonblocking:
+      return bobbin::SendfilePolicy::kNonblocking;
+    case Sendfile::kBlocking:
+      return bobbin::SendfilePolicy::kBlocking;
+    case Sendfile::kInline:
+      break;
+  }
+  return bobbin::SendfilePolicy::kInline;
+}
+
+}  // namespace
+
+absl::Status Apply(const Settings& settings) {
+  bobbin::Options options;
+  options.schedulers = settings.schedulers;
+  options.workers = settings.workers;
+  options.poller = settings.poller == Poller::kPoll ? bobbin::PollerKind::kPoll
+                                                    : bobbin::PollerKind::kEpoll;
+  options.sendfile = ToBobbin(settings.sendfile);
+  options.accept = settings.accept == Accept::kFavorAccepts
+                       ? bobbin::AcceptPolicy::kFavorAccepts
+                       : bobbin::AcceptPolicy::kFavorConnections;
+  switch (int error = bobbin::Configure(options)) {
+    case 0:
+    case ENOTSUP:  // on kernel threads: Describe() says why
+      return absl::OkStatus();
+    case EINVAL:
+      return absl::InvalidArgumentError(
+          absl::StrCat("--schedulers takes up to ", bobbin::kMaxSchedulers, ", --workers up to ",
+                       bobbin::kMaxWorkers));
+    case EAGAIN:
+      return absl::ResourceExhaustedError("no kernel thread could be made for a scheduler");
+    default:
+      return absl::ErrnoToStatus(error, "Bobbin refused its options");
+  }
+}
+
+Effective Describe() {
+  if (!bobbin::Active()) {
+    return {"kernel threads", "none", "none",
+            absl::StrCat("running on kernel threads: ", bobbin::InactiveReason())};
+  }
+  bobbin::Options options = bobbin::CurrentOptions();
+  return {"user threads", options.workers == 0 ? "auto" : absl::StrCat(options.workers),
+          options.poller == bobbin::PollerKind::kPoll ? "poll" : "epoll", ""};
+}
+
+int Groups() { return bobbin::Active() ? bobbin::CurrentOptions().schedulers : 1; }
+
+void PlaceNextThread(int group) { bobbin::PlaceNextThread(group); }
+
+void WriteStatistics(int fd) { bobbin::WriteStatistics(fd); }
+
+}  // namespace knot::tuning

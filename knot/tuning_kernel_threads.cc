@@ -1,0 +1,15 @@
+#include "knot/tuning.h"
+
+namespace knot::tuning {
+
+absl::Status Apply(const Settings&) { return absl::OkStatus(); }
+
+Effective Describe() { return {"kernel threads", "none", "none", ""}; }
+
+int Groups() { return 1; }
+
+void PlaceNextThread(int) {}
+
+void WriteStatistics(int) {}
+
+}  // namespace knot::tuning

@@ -1,0 +1,60 @@
+// Where a scheduler's time goes, and what it did; written by the owning scheduler only, read by anyone.
+//
+// The clock is the time-stamp counter, read where the category changes: when a thread parks (application → threading),
+// when the next one runs (threading → application), and around the poller (event). What the poller's call costs and
+// what it sleeps cannot be told apart by a clock: `polling_cycles` holds both, and whoever reads the counters subtracts
+// the kernel thread's CPU time to get idle (see runtime.cc).
+#ifndef BOBBIN_RUNTIME_ACCOUNTING_H_
+#define BOBBIN_RUNTIME_ACCOUNTING_H_
+
+#include <cstdint>
+
+#include "runtime/clock.h"
+
+namespace bobbin {
+
+struct Counters {
+  uint64_t application_cycles = 0;
+  uint64_t threading_cycles = 0;
+  uint64_t event_cycles = 0;    // handling what the poller reported
+  uint64_t polling_cycles = 0;  // inside the poller's system call, asleep or not
+  uint64_t switches = 0;
+  uint64_t parks = 0;
+  uint64_t polls = 0;
+  uint64_t poll_events = 0;
+  uint64_t accepts = 0;
+  uint64_t futex_waits = 0;
+  uint64_t futex_wakes = 0;
+  uint64_t try_again = 0;
+  uint64_t worker_calls = 0;
+  uint64_t inline_sendfiles = 0;
+  uint64_t worker_sendfiles = 0;
+  uint64_t timers_expired = 0;
+  uint64_t signals_delivered = 0;
+};
+
+class Accounting {
+ public:
+  void Start() { mark_ = start_ = ReadCycles(); }
+
+  // Charges the time since the last call to `category`. Returns: the counter now.
+  uint64_t Charge(uint64_t* category) {
+    uint64_t now = ReadCycles();
+    *category += now - mark_;
+    mark_ = now;
+    return now;
+  }
+
+  uint64_t mark() const { return mark_; }
+  uint64_t start() const { return start_; }
+
+  Counters counters;
+
+ private:
+  uint64_t mark_ = 0;
+  uint64_t start_ = 0;
+};
+
+}  // namespace bobbin
+
+#endif  // BOBBIN_RUNTIME_ACCOUNTING_H_

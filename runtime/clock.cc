@@ -1,0 +1,54 @@
+#include "runtime/clock.h"
+
+#include <cpuid.h>
+
+#include "runtime/raw_syscall.h"
+
+namespace bobbin {
+
+namespace {
+
+// The slope is learnt over at least this long before it is used, and again each time the baseline has doubled.
+constexpr uint64_t kFirstBaseline = 20'000'000;
+
+bool CounterIsInvariant() {
+  unsigned a, b, c, d;
+  return __get_cpuid(0x80000007, &a, &b, &c, &d) != 0 && (d & (1u << 8)) != 0;
+}
+
+}  // namespace
+
+uint64_t ReadKernelClock(clockid_t clock) {
+  struct timespec t = {0, 0};
+  RawSyscall(SYS_clock_gettime, clock, &t);
+  return static_cast<uint64_t>(t.tv_sec) * 1'000'000'000u + static_cast<uint64_t>(t.tv_nsec);
+}
+
+void Clock::Init() {
+  invariant_ = CounterIsInvariant();
+  multiplier_.store(0, std::memory_order_relaxed);
+  start_time_ = ReadKernelClock(CLOCK_MONOTONIC);
+  start_cycles_ = ReadCycles();
+  next_calibration_ = start_cycles_ + 1;
+}
+
+void Clock::Calibrate(uint64_t cycles) {
+  if (!invariant_ || cycles < next_calibration_) return;
+  uint64_t now = ReadKernelClock(CLOCK_MONOTONIC);
+  uint64_t counter = ReadCycles();
+  uint64_t elapsed_time = now - start_time_;
+  uint64_t elapsed_cycles = counter - start_cycles_;
+  if (elapsed_time < kFirstBaseline) {
+    next_calibration_ = counter + elapsed_cycles / 4 + 1'000'000;
+    return;
+  }
+  auto multiplier = static_cast<uint32_t>((static_cast<unsigned __int128>(elapsed_time) << kShift) / elapsed_cycles);
+  // The new base is the kernel's own time, and the slope errs low: between calibrations this clock falls behind the
+  // kernel's, never ahead. Readers see base and slope of different calibrations at worst, both good to the same error.
+  base_time_.store(now, std::memory_order_relaxed);
+  base_cycles_.store(counter, std::memory_order_relaxed);
+  multiplier_.store(multiplier - multiplier / 1'000'000, std::memory_order_release);
+  next_calibration_ = counter + (elapsed_cycles < (uint64_t{1} << 31) ? elapsed_cycles : uint64_t{1} << 31);
+}
+
+}  // namespace bobbin

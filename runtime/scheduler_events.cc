@@ -1,0 +1,311 @@
+// The scheduler's side of descriptors: who waits on which, and what the poller's events mean for them.
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "runtime/high_descriptor.h"
+#include "runtime/raw_syscall.h"
+#include "runtime/runtime.h"
+#include "runtime/scheduler.h"
+
+namespace bobbin {
+
+namespace {
+
+// New connections taken a poll while established ones are ready, when those are favoured: enough to keep accepting
+// under overload, too few to let newcomers crowd out the others.
+constexpr int kAcceptsBesideConnections = 16;
+constexpr int kNoLimit = 1 << 30;
+
+struct MoveMessage : InboxMessage {
+  Scheduler* scheduler;
+  int from, to;
+  Thread* closer;
+};
+
+}  // namespace
+
+View* Scheduler::ViewOf(int fd) {
+  if (static_cast<unsigned>(fd) >= views_capacity_) return nullptr;
+  View* view = &views_[fd];
+  uint32_t generation = runtime().descriptors.Find(fd)->generation.load(std::memory_order_acquire);
+  if (__builtin_expect(view->generation != generation, 0)) {
+    if (view->watched) poller_->Closed(fd);
+    view->watched = false;
+    // Closed where we did not see it in time: they will find out by trying.
+    WakeWaiters(view, POLLIN | POLLOUT | POLLERR | POLLHUP);
+    while (Waiter* waiter = view->acceptors) {
+      Unqueue(waiter);
+      waiter->acceptance->result = -EBADF;
+      Resume(waiter->thread, Wake::kWoken);
+    }
+    view->generation = generation;
+    view->ready = View::kRead | View::kWrite;
+  }
+  return view;
+}
+
+void Scheduler::Queue(Waiter** list, Waiter* waiter) {
+  waiter->next = *list;
+  waiter->link = list;
+  if (*list != nullptr) (*list)->link = &waiter->next;
+  *list = waiter;
+}
+
+void Scheduler::Unqueue(Waiter* waiter) {
+  if (waiter->link == nullptr) return;
+  *waiter->link = waiter->next;
+  if (waiter->next != nullptr) waiter->next->link = waiter->link;
+  waiter->link = nullptr;
+}
+
+long Scheduler::Watch(View* view, int fd, uint32_t events) {
+  if (view->watched && poller_->persistent()) return 0;
+  long result = poller_->Watch(fd, view->generation, events);
+  if (result == 0) view->watched = true;
+  return result;
+}
+
+long Scheduler::WaitReady(Waiter* waiters, int count, ParkRequest request) {
+  RuntimeSection section(this);
+  if (request.interruptible && TakeInterruption()) return -EINTR;
+  long result = 0;
+  int queued = 0;
+  for (; queued < count; ++queued) {
+    Waiter* waiter = &waiters[queued];
+    View* view = ViewOf(waiter->fd);
+    result = view == nullptr ? -ENOSPC : Watch(view, waiter->fd, waiter->events);
+    if (result < 0) break;
+    waiter->thread = current_;
+    waiter->happened = 0;
+    Queue(&view->waiters, waiter);
+  }
+  Wake wake = Wake::kWoken;
+  if (result == 0) {
+    // The waits are this scheduler's own, so whoever ends the park may: they are unqueued below.
+    request.withdraw = [](Thread*) { return true; };
+    wake = Park(request);
+  }
+  for (int i = 0; i < queued; ++i) Unqueue(&waiters[i]);
+  if (result < 0) return result;
+  return wake == Wake::kWoken ? 0 : wake == Wake::kDeadline ? -ETIMEDOUT : -EINTR;
+}
+
+long Scheduler::WaitConnection(Waiter* waiter, ParkRequest request) {
+  RuntimeSection section(this);
+  if (request.interruptible && TakeInterruption()) return -EINTR;
+  View* view = ViewOf(waiter->fd);
+  long result = view == nullptr ? -ENOSPC : Watch(view, waiter->fd, POLLIN);
+  if (result < 0) return result;
+  waiter->thread = current_;
+  Queue(&view->acceptors, waiter);
+  request.withdraw = [](Thread*) { return true; };
+  request.waiting = Waiting::kAccept;
+  Wake wake = Park(request);
+  // A connection handed over before a deadline or signal was seen is the thread's and must not be lost.
+  bool served = waiter->link == nullptr;
+  Unqueue(waiter);
+  return served ? 0 : wake == Wake::kDeadline ? -ETIMEDOUT : -EINTR;
+}
+
+void Scheduler::WakeWaiters(View* view, uint32_t events) {
+  for (Waiter* waiter = view->waiters; waiter != nullptr;) {
+    Waiter* next = waiter->next;
+    if (uint32_t hit = events & (waiter->events | POLLERR | POLLHUP)) {
+      waiter->happened |= hit;
+      Unqueue(waiter);
+      // A thread that waits on several descriptors may be ready already.
+      if (waiter->thread->state == ThreadState::kParked) Resume(waiter->thread, Wake::kWoken);
+    }
+    waiter = next;
+  }
+}
+
+void Scheduler::HandleEvent(const PollEvent& event) {
+  if (event.fd == wakeup_fd_) {
+    if (poller_->persistent()) return;
+    uint64_t ignored;
+    RawSyscall(SYS_read, wakeup_fd_, &ignored, sizeof ignored);
+    poller_->Watch(wakeup_fd_, 0, POLLIN);
+    return;
+  }
+  if (disk_.ready() && event.fd == disk_.event_fd()) {
+    if (!poller_->persistent()) poller_->Watch(event.fd, 0, POLLIN);
+    disk_.Reap();
+    return;
+  }
+  View* view = &views_[event.fd];
+  if (view->generation != event.generation) return;
+  uint8_t ready = view->ready;
+  uint32_t bits = event.events;
+  if (bits & (POLLIN | POLLRDHUP | POLLHUP | POLLERR)) ready |= View::kRead;
+  if (bits & (POLLOUT | POLLHUP | POLLERR)) ready |= View::kWrite;
+  if (bits & (POLLRDHUP | POLLHUP)) ready |= View::kHangUp;
+  if (bits & POLLERR) ready |= View::kError;
+  if (bits & POLLPRI) ready |= View::kUrgent;
+  view->ready = ready;
+  if (!poller_->persistent()) view->watched = false;
+  if (view->waiters != nullptr) WakeWaiters(view, bits);
+}
+
+// Listening sockets come before or after the others, as the policy has it.
+void Scheduler::HandleEvents(int count) {
+  accounting_.counters.poll_events += static_cast<uint64_t>(count);
+  bool accepts_first = runtime().options.accept == AcceptPolicy::kFavorAccepts;
+  if (accepts_first) HandleListeners(count);
+  int listeners = 0;
+  for (int i = 0; i < count; ++i) {
+    // What the events after this one will touch is on its way meanwhile: view, then waiter, then thread.
+    if (i + 6 < count) __builtin_prefetch(&views_[events_[i + 6].fd]);
+    if (i + 4 < count) __builtin_prefetch(views_[events_[i + 4].fd].waiters);
+    if (i + 2 < count) {
+      Waiter* waiter = views_[events_[i + 2].fd].waiters;
+      if (waiter != nullptr) __builtin_prefetch(waiter->thread);
+    }
+    HandleEvent(events_[i]);
+    listeners += views_[events_[i].fd].acceptors != nullptr;
+  }
+  if (!accepts_first && listeners != 0) HandleListeners(count);
+}
+
+void Scheduler::HandleListeners(int count) {
+  bool favor_connections = runtime().options.accept == AcceptPolicy::kFavorConnections;
+  for (int i = 0; i < count; ++i) {
+    int fd = events_[i].fd;
+    View* view = &views_[fd];
+    if (view->acceptors == nullptr || view->generation != events_[i].generation) continue;
+    bool others = first_ != nullptr;
+    AcceptForWaiters(view, fd, favor_connections && others ? kAcceptsBesideConnections : kNoLimit);
+  }
+}
+
+void Scheduler::NoteAccepted(int listener, int fd, int flags) {
+  ++accounting_.counters.accepts;
+  Descriptors& table = runtime().descriptors;
+  Descriptor* d = table.Find(fd);
+  if (d == nullptr) return;
+  Descriptor* from = table.Find(listener);
+  // A connection inherits its listener's protocol and time-outs.
+  uint16_t known = Descriptor::kRuntimeNonblock;
+  if (flags & SOCK_NONBLOCK) known |= Descriptor::kProgramNonblock;
+  if (from != nullptr && from->Has(Descriptor::kNoTimeouts)) known |= Descriptor::kNoTimeouts;
+  bool tcp = from != nullptr && from->Has(Descriptor::kTcpListener);
+  d->generation.fetch_add(1, std::memory_order_release);
+  d->kind.store(tcp ? FileKind::kTcp : FileKind::kSocket, std::memory_order_relaxed);
+  d->flags.store(known, std::memory_order_relaxed);
+}
+
+void Scheduler::AcceptForWaiters(View* view, int fd, int limit) {
+  while (view->acceptors != nullptr) {
+    if (limit-- == 0) {
+      // The rest when the others have had their turn: an edge will not come again, so ask for one.
+      Backlog(fd);
+      return;
+    }
+    Waiter* waiter = view->acceptors;
+    Acceptance* wanted = waiter->acceptance;
+    long result = RawSyscall(SYS_accept4, fd, wanted->address, wanted->address_length, wanted->flags | SOCK_NONBLOCK);
+    if (result == -EAGAIN) {
+      ++accounting_.counters.try_again;
+      view->ready &= static_cast<uint8_t>(~View::kRead);
+      if (view->ready & View::kHangUp) view->ready |= View::kRead;
+      if (!poller_->persistent()) Watch(view, fd, POLLIN);
+      return;
+    }
+    if (result == -ECONNABORTED || result == -EINTR) continue;
+    if (result >= 0) NoteAccepted(fd, static_cast<int>(result), wanted->flags);
+    wanted->result = result;
+    Unqueue(waiter);
+    Resume(waiter->thread, Wake::kWoken);
+    // Out of descriptors or memory, or shut down: each such answer is for one waiter, and the next attempt's business.
+    if (result < 0 && result != -EINVAL) return;
+  }
+}
+
+// Has the next poll look at listening socket `fd` again.
+void Scheduler::Backlog(int fd) {
+  poller_->Forget(fd);
+  View* view = &views_[fd];
+  view->watched = false;
+  Watch(view, fd, POLLIN);
+}
+
+void Scheduler::MoveWaiters(int from, int to) {
+  View* old = ViewOf(from);
+  View* orphan = ViewOf(to);
+  uint16_t users = 0;
+  uint32_t events = 0;
+  auto move = [&](Waiter** source, Waiter** target) {
+    while (Waiter* waiter = *source) {
+      Unqueue(waiter);
+      waiter->fd = to;
+      events |= waiter->events | POLLIN;
+      Queue(target, waiter);
+      ++users;
+    }
+  };
+  move(&old->waiters, &orphan->waiters);
+  move(&old->acceptors, &orphan->acceptors);
+  orphan->orphan_users = users;
+  // The file stays open, so the kernel would go on reporting it under its old number.
+  poller_->Forget(from);
+  old->watched = false;
+  Watch(orphan, to, events);
+}
+
+void Scheduler::DeliverMove(InboxMessage* message) {
+  auto* move = static_cast<MoveMessage*>(message);
+  move->scheduler->MoveWaiters(move->from, move->to);
+  MakeReady(move->closer);
+}
+
+void Scheduler::BeforeClose(int fd) {
+  Runtime& rt = runtime();
+  if (static_cast<unsigned>(fd) >= views_capacity_) return;
+  int schedulers = rt.scheduler_count.load(std::memory_order_relaxed);
+  for (int i = 0; i < schedulers; ++i) {
+    Scheduler* scheduler = rt.schedulers[i];
+    View* view = &scheduler->views_[fd];
+    bool waits = __atomic_load_n(&view->waiters, __ATOMIC_RELAXED) != nullptr ||
+                 __atomic_load_n(&view->acceptors, __ATOMIC_RELAXED) != nullptr;
+    if (__builtin_expect(!waits, 1)) continue;
+    long hidden = RawSyscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 0);
+    if (hidden < 0) return;
+    int orphan = MoveDescriptorHigh(static_cast<int>(hidden));
+    Descriptor* from = rt.descriptors.Find(fd);
+    Descriptor* to = rt.descriptors.Find(orphan);
+    if (to == nullptr) {
+      RawSyscall(SYS_close, orphan);
+      return;
+    }
+    rt.descriptors.Reset(orphan);
+    to->kind.store(from->kind.load(std::memory_order_relaxed), std::memory_order_relaxed);
+    to->flags.store(from->flags.load(std::memory_order_relaxed), std::memory_order_relaxed);
+    to->Set(Descriptor::kOrphan);
+    RuntimeSection section(this);
+    if (scheduler == this) {
+      MoveWaiters(fd, orphan);
+      continue;
+    }
+    MoveMessage message;
+    message.deliver = &DeliverMove;
+    message.scheduler = scheduler;
+    message.from = fd;
+    message.to = orphan;
+    message.closer = current_;
+    scheduler->Post(&message);
+    ParkRequest request;
+    request.waiting = Waiting::kNothing;
+    Park(request);
+  }
+}
+
+void Scheduler::ReleaseOrphan(int fd) {
+  View* view = ViewOf(fd);
+  if (view == nullptr || --view->orphan_users != 0) return;
+  RawSyscall(SYS_close, fd);
+  runtime().descriptors.Reset(fd);
+}
+
+}  // namespace bobbin

@@ -1,0 +1,191 @@
+#include "knot/file_cache.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "tests/knot/support/server_process.h"
+
+namespace knot {
+namespace {
+
+constexpr int64_t kMiB = 1 << 20;
+
+class FileCacheTest : public testing::Test {
+ protected:
+  FileCacheTest() { root_ = open(directory_.path().c_str(), O_RDONLY | O_DIRECTORY); }
+  ~FileCacheTest() override { close(root_); }
+
+  static std::string Contents(const Lookup& lookup) {
+    return lookup.file->reply.substr(lookup.file->head_size);
+  }
+
+  test::TempDirectory directory_;
+  MimeTypes types_;
+  int root_;
+};
+
+TEST_F(FileCacheTest, PreparesTheHeadAndTheContents) {
+  test::WriteFile(directory_ / "a.txt", "hello");
+  FileCache cache(root_, types_, {kMiB, 4, kMiB});
+  Lookup found = cache.Get("a.txt", 1);
+  ASSERT_EQ(found.status, 200);
+  EXPECT_EQ(Contents(found), "hello");
+  std::string head(found.file->Head());
+  EXPECT_EQ(head.find("Content-Type: text/plain; charset=utf-8\r\nContent-Length: 5\r\nLast-Modified: "), 0u);
+  EXPECT_EQ(head.substr(head.size() - 8), " GMT\r\n\r\n");
+}
+
+TEST_F(FileCacheTest, ServesARepeatedPathWithoutOpeningItWithinASecond) {
+  test::WriteFile(directory_ / "a", "1");
+  FileCache cache(root_, types_, {kMiB, 4, kMiB});
+  FileRef first = cache.Get("a", 1).file;
+  std::filesystem::remove(directory_ / "a");
+  EXPECT_EQ(cache.Get("a", 1).file, first);
+  EXPECT_EQ(cache.GetCounts().loads, 1u);
+}
+
+TEST_F(FileCacheTest, SeesAChangeInTheNextSecondAndKeepsTheOldFileForWhoHasIt) {
+  test::WriteFile(directory_ / "a", "old");
+  FileCache cache(root_, types_, {kMiB, 4, kMiB});
+  Lookup old = cache.Get("a", 1);
+  test::WriteFile(directory_ / "a", "new");  // of the same size
+  EXPECT_EQ(Contents(cache.Get("a", 2)), "new");
+  EXPECT_EQ(Contents(old), "old");
+}
+
+TEST_F(FileCacheTest, ForgetsAFileThatIsGone) {
+  test::WriteFile(directory_ / "a", "x");
+  FileCache cache(root_, types_, {kMiB, 4, kMiB});
+  cache.Get("a", 1);
+  std::filesystem::remove(directory_ / "a");
+  EXPECT_EQ(cache.Get("a", 2).status, 404);
+  EXPECT_EQ(cache.GetCounts().entries, 0u);
+  EXPECT_EQ(cache.GetCounts().bytes, 0u);
+}
+
+TEST_F(FileCacheTest, DoesNotRememberWhatIsMissing) {
+  FileCache cache(root_, types_, {kMiB, 4, kMiB});
+  EXPECT_EQ(cache.Get("a", 1).status, 404);
+  test::WriteFile(directory_ / "a", "x");
+  EXPECT_EQ(cache.Get("a", 1).status, 200);
+}
+
+TEST_F(FileCacheTest, KeepsItsBytesWithinTheLimitAndTheFileUsedLast) {
+  constexpr int64_t kSize = 10'000;
+  for (int i = 0; i < 20; ++i) test::WriteFile(directory_ / std::to_string(i), std::string(kSize, 'x'));
+  FileCache cache(root_, types_, {5 * (kSize + 1024), 4, kMiB});
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_EQ(cache.Get(std::to_string(i), 1).status, 200);
+    EXPECT_EQ(cache.Get("0", 1).status, 200);  // always used
+    EXPECT_LE(cache.GetCounts().bytes, 5u * (kSize + 1024));
+  }
+  EXPECT_EQ(cache.GetCounts().entries, 5u);
+  EXPECT_EQ(cache.GetCounts().loads, 20u) << "the file in constant use was evicted";
+}
+
+TEST_F(FileCacheTest, KeepsItsDescriptorsWithinTheLimit) {
+  for (int i = 0; i < 10; ++i) test::WriteFile(directory_ / std::to_string(i), "x");
+  FileCache cache(root_, types_, {kMiB, 3, 0});
+  for (int i = 0; i < 10; ++i) {
+    Lookup found = cache.Get(std::to_string(i), 1);
+    ASSERT_EQ(found.status, 200);
+    EXPECT_GE(found.file->descriptor, 0);
+    EXPECT_LE(cache.GetCounts().descriptors, 3u);
+  }
+}
+
+TEST_F(FileCacheTest, ServesWhatItHasNoRoomForWithoutKeepingIt) {
+  test::WriteFile(directory_ / "a", std::string(5000, 'a'));
+  test::WriteFile(directory_ / "b", std::string(5000, 'b'));
+  FileCache cache(root_, types_, {7000, 0, kMiB});
+  Lookup a = cache.Get("a", 1);  // held, so it cannot make room
+  Lookup b = cache.Get("b", 1);
+  ASSERT_EQ(b.status, 200);
+  EXPECT_GE(b.file->descriptor, 0);
+  EXPECT_EQ(cache.GetCounts().entries, 1u);
+  a.file.reset();
+  EXPECT_EQ(Contents(cache.Get("b", 1)), std::string(5000, 'b')) << "there was room again";
+}
+
+TEST_F(FileCacheTest, AccountsReplacedFilesUntilTheirLastUse) {
+  test::WriteFile(directory_ / "a", std::string(5000, 'a'));
+  FileCache cache(root_, types_, {kMiB, 4, kMiB});
+  Lookup held = cache.Get("a", 1);
+  uint64_t one = cache.GetCounts().bytes;
+  test::WriteFile(directory_ / "a", std::string(5000, 'b'));
+  cache.Get("a", 2);
+  EXPECT_EQ(cache.GetCounts().bytes, 2 * one);
+  held.file.reset();
+  EXPECT_EQ(cache.GetCounts().bytes, one);
+}
+
+TEST_F(FileCacheTest, LoadsAFileOnceForManyThreads) {
+  test::WriteFile(directory_ / "a", std::string(100'000, 'a'));
+  FileCache cache(root_, types_, {kMiB, 4, kMiB});
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 16; ++i) {
+    threads.emplace_back([&] { EXPECT_EQ(cache.Get("a", 1).status, 200); });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(cache.GetCounts().loads, 1u);
+}
+
+TEST_F(FileCacheTest, StaysConsistentUnderConcurrentChangesAndEviction) {
+  for (int i = 0; i < 8; ++i) test::WriteFile(directory_ / std::to_string(i), std::string(3000, 'a'));
+  FileCache cache(root_, types_, {16'000, 2, kMiB});
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < 2000; ++i) {
+        Lookup found = cache.Get(std::to_string((i * (t + 1)) % 8), i / 100 + 1);
+        if (found.status == 200 && found.file->InMemory()) {
+          EXPECT_EQ(found.file->reply.size(), found.file->head_size + 3000);
+        }
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_LE(cache.GetCounts().bytes, 16'000u);
+}
+
+TEST_F(FileCacheTest, ServesTheIndexOfADirectory) {
+  test::WriteFile(directory_ / "index.html", "root");
+  test::WriteFile(directory_ / "d/index.html", "sub");
+  std::filesystem::create_directory(directory_ / "bare");
+  FileCache cache(root_, types_, {kMiB, 4, kMiB});
+  EXPECT_EQ(Contents(cache.Get("", 1)), "root");
+  EXPECT_EQ(Contents(cache.Get("d/", 1)), "sub");
+  EXPECT_EQ(cache.Get("d", 1).status, 301);
+  EXPECT_EQ(cache.Get("bare/", 1).status, 403);
+  EXPECT_EQ(cache.Get("none/", 1).status, 404);
+  EXPECT_EQ(cache.Get("index.html/", 1).status, 404);
+}
+
+TEST_F(FileCacheTest, OpensNothingOutsideTheRootAndNothingButFiles) {
+  std::string outside = directory_.path() + "_outside";
+  test::WriteFile(outside, "secret");
+  std::string name = std::filesystem::path(outside).filename();
+  std::filesystem::create_symlink(outside, directory_ / "absolute");
+  std::filesystem::create_symlink("../" + name, directory_ / "relative");
+  std::filesystem::create_symlink("loop", directory_ / "loop");
+  ASSERT_EQ(mkfifo((directory_ / "fifo").c_str(), 0600), 0);
+  FileCache cache(root_, types_, {kMiB, 4, kMiB});
+  for (const std::string& path : {std::string("../") + name, std::string("absolute"),
+                                  std::string("relative"), std::string("loop"), std::string("fifo")}) {
+    Lookup found = cache.Get(path, 1);
+    EXPECT_EQ(found.status, 403) << path;
+    EXPECT_EQ(found.file, nullptr) << path;
+  }
+  EXPECT_EQ(cache.Get(outside, 1).status, 403) << "an absolute path";
+  std::filesystem::remove(outside);
+}
+
+}  // namespace
+}  // namespace knot

@@ -1,0 +1,154 @@
+#include "knot/request.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace knot {
+namespace {
+
+int StatusOf(const std::string& bytes) {
+  RequestParser parser;
+  size_t used = 0;
+  return parser.ParseHead(bytes, &used);
+}
+
+TEST(RequestParser, ReadsWhatKnotActsUpon) {
+  std::string bytes =
+      "GET /a?b HTTP/1.1\r\nHost: h:80\r\nUser-Agent: agent\r\nReferer: from\r\nX: y\r\n\r\nnext";
+  RequestParser parser;
+  size_t used = 0;
+  ASSERT_EQ(parser.ParseHead(bytes, &used), RequestParser::kComplete);
+  EXPECT_EQ(used, bytes.size() - 4);
+  EXPECT_TRUE(parser.Done());
+  EXPECT_TRUE(parser.KeepAlive());
+  const Request& request = parser.request();
+  EXPECT_EQ(request.method, Method::kGet);
+  EXPECT_TRUE(request.http11);
+  EXPECT_EQ(request.line, "GET /a?b HTTP/1.1");
+  EXPECT_EQ(request.target, "/a?b");
+  EXPECT_EQ(request.user_agent, "agent");
+  EXPECT_EQ(request.referer, "from");
+}
+
+TEST(RequestParser, AsksForMoreUntilTheEmptyLine) {
+  std::string bytes = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+  for (size_t size = 1; size < bytes.size(); ++size) {
+    EXPECT_EQ(StatusOf(bytes.substr(0, size)), RequestParser::kPartial) << size;
+  }
+  EXPECT_EQ(StatusOf(bytes), RequestParser::kComplete);
+}
+
+TEST(RequestParser, TellsOtherVersionsFromNonsense) {
+  EXPECT_EQ(StatusOf("GET / HTTP/2.0\r\nHost: h\r\n\r\n"), 505);
+  EXPECT_EQ(StatusOf("GET / HTTP/0.9\r\nHost: h\r\n\r\n"), 505);
+  EXPECT_EQ(StatusOf("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), 505);
+  EXPECT_EQ(StatusOf("GET / HTTP/1.x\r\nHost: h\r\n\r\n"), 400);
+  EXPECT_EQ(StatusOf("GET / http/1.1\r\nHost: h\r\n\r\n"), 400);
+  EXPECT_EQ(StatusOf("GET / FTP/2.0\r\nHost: h\r\n\r\n"), 400);
+}
+
+TEST(RequestParser, SkipsABodyByItsLength) {
+  std::string bytes = "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n";
+  RequestParser parser;
+  size_t used = 0;
+  ASSERT_EQ(parser.ParseHead(bytes, &used), RequestParser::kComplete);
+  EXPECT_FALSE(parser.Done());
+  ASSERT_EQ(parser.ParseBody("ab", &used), RequestParser::kComplete);
+  EXPECT_EQ(used, 2u);
+  EXPECT_FALSE(parser.Done());
+  ASSERT_EQ(parser.ParseBody("cdeGET", &used), RequestParser::kComplete);
+  EXPECT_EQ(used, 3u);
+  EXPECT_TRUE(parser.Done());
+}
+
+TEST(RequestParser, SkipsAChunkedBodyCutAnywhere) {
+  const std::string head = "GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
+  const std::string body = "3\r\nabc\r\n10;ext=1\r\n0123456789abcdef\r\n0\r\nTrailer: x\r\n\r\n";
+  for (size_t cut = 0; cut <= body.size(); ++cut) {
+    RequestParser parser;
+    size_t used = 0;
+    ASSERT_EQ(parser.ParseHead(head, &used), RequestParser::kComplete);
+    std::string waiting = body.substr(0, cut);
+    if (!waiting.empty()) {
+      ASSERT_EQ(parser.ParseBody(waiting, &used), RequestParser::kComplete) << cut;
+      waiting.erase(0, used);
+    }
+    if (!parser.Done()) {
+      waiting += body.substr(cut) + "GET";
+      ASSERT_EQ(parser.ParseBody(waiting, &used), RequestParser::kComplete) << cut;
+      EXPECT_EQ(waiting.substr(used), "GET") << cut;
+    }
+    EXPECT_TRUE(parser.Done()) << cut;
+  }
+}
+
+TEST(RequestParser, LimitsTheSumOfChunks) {
+  RequestParser parser;
+  size_t used = 0;
+  ASSERT_EQ(parser.ParseHead("GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n", &used),
+            RequestParser::kComplete);
+  EXPECT_EQ(parser.ParseBody("fffffff\r\n", &used), 413);
+}
+
+TEST(HeadEnd, IsFoundFromWhereTheSearchLeftOff) {
+  EXPECT_EQ(FindHeadEnd("ab\r\n\r\ncd", 0), 6u);
+  EXPECT_EQ(FindHeadEnd("ab\r\n\r\ncd", 2), 6u);
+  EXPECT_EQ(FindHeadEnd("ab\r\n\r", 0), absl::string_view::npos);
+}
+
+TEST(HopelessHead, IsOneWithABareLineFeed) {
+  EXPECT_TRUE(IsHopelessHead("GET / HTTP/1.1\nHost: h\n\n"));
+  EXPECT_TRUE(IsHopelessHead("\n"));
+  EXPECT_FALSE(IsHopelessHead("GET / HTTP/1.1\r\nHost"));
+  EXPECT_FALSE(IsHopelessHead("GET / HTTP/1.1\r"));
+}
+
+struct TargetCase {
+  const char* target;
+  int status;
+  const char* path;
+  const char* query;
+};
+
+TEST(ParseTarget, DecodesOnceAndRefusesWhatIsAmbiguous) {
+  const TargetCase cases[] = {
+      {"/", 0, "", ""},
+      {"/a/b.html", 0, "a/b.html", ""},
+      {"/a?x=%00/..", 0, "a", "?x=%00/.."},
+      {"/a%20b", 0, "a b", ""},
+      {"/%61%6A%4a", 0, "ajJ", ""},
+      {"/%2541", 0, "%41", ""},
+      {"/%c3%a9", 0, "\xc3\xa9", ""},
+      {"//a//b", 0, "a//b", ""},
+      {"/../a", 0, "../a", ""},
+      {"/%2e%2e/a", 0, "../a", ""},
+      {"/a%2fb", 404, "", ""},
+      {"/a%2Fb", 404, "", ""},
+      {"/a%00b", 400, "", ""},
+      {"/a%", 400, "", ""},
+      {"/a%4", 400, "", ""},
+      {"/a%zz", 400, "", ""},
+      {"/a#b", 400, "", ""},
+      {"a", 400, "", ""},
+      {"*", 400, "", ""},
+      {"ftp://h/a", 400, "", ""},
+      {"http://h/a", 0, "a", ""},
+      {"HTTPS://h:1/a?b", 0, "a", "?b"},
+      {"http://h", 0, "", ""},
+      {"http://h?q", 0, "", "?q"},
+      {"http:", 400, "", ""},
+  };
+  for (const TargetCase& c : cases) {
+    SCOPED_TRACE(c.target);
+    char scratch[256];
+    Target target = ParseTarget(c.target, scratch);
+    EXPECT_EQ(target.status, c.status);
+    if (target.status != 0) continue;
+    EXPECT_EQ(target.path, c.path);
+    EXPECT_EQ(target.query, c.query);
+  }
+}
+
+}  // namespace
+}  // namespace knot

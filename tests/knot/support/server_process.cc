@@ -1,0 +1,146 @@
+#include "tests/knot/support/server_process.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+namespace knot::test {
+namespace {
+
+constexpr int kHangSteps = 6000;
+constexpr int kStepUs = 10'000;
+
+[[noreturn]] void RunChild(const std::string& binary, const std::vector<std::string>& arguments,
+                           const std::string& out, const std::string& err, int descriptor_limit) {
+  std::vector<char*> argv{const_cast<char*>(binary.c_str())};
+  for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
+  argv.push_back(nullptr);
+  dup2(open(out.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600), STDOUT_FILENO);
+  dup2(open(err.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600), STDERR_FILENO);
+  for (int fd = 3; fd < 256; ++fd) close(fd);
+  if (descriptor_limit > 0) {
+    rlimit limit{static_cast<rlim_t>(descriptor_limit), static_cast<rlim_t>(descriptor_limit)};
+    setrlimit(RLIMIT_NOFILE, &limit);
+  }
+  execv(binary.c_str(), argv.data());
+  _exit(127);
+}
+
+}  // namespace
+
+TempDirectory::TempDirectory() {
+  path_ = testing::TempDir() + "knot_XXXXXX";
+  if (mkdtemp(path_.data()) == nullptr) std::abort();
+}
+
+TempDirectory::~TempDirectory() {
+  std::error_code ignored;
+  std::filesystem::remove_all(path_, ignored);
+}
+
+void WriteFile(const std::string& path, const std::string& contents) {
+  std::filesystem::create_directories(std::filesystem::path(path).parent_path());
+  std::ofstream(path, std::ios::binary) << contents;
+}
+
+std::string ReadFile(const std::string& path) {
+  std::ostringstream text;
+  text << std::ifstream(path, std::ios::binary).rdbuf();
+  return text.str();
+}
+
+std::string Pattern(size_t size) {
+  std::string bytes(size, '\0');
+  uint64_t state = 88172645463325252;
+  for (size_t i = 0; i < size; ++i) {
+    if (i % 8 == 0) {
+      state ^= state << 13;
+      state ^= state >> 7;
+      state ^= state << 17;
+    }
+    bytes[i] = static_cast<char>(state >> (i % 8 * 8));
+  }
+  return bytes;
+}
+
+ServerProcess::ServerProcess(const std::string& binary, const std::vector<std::string>& arguments,
+                             int descriptor_limit) {
+  pid_ = fork();
+  if (pid_ == 0) {
+    RunChild(binary, arguments, directory_ / "out", directory_ / "err", descriptor_limit);
+  }
+}
+
+ServerProcess::~ServerProcess() {
+  if (Ended()) return;
+  kill(pid_, SIGKILL);
+  waitpid(pid_, nullptr, 0);
+}
+
+bool ServerProcess::Ended() {
+  if (!ended_ && waitpid(pid_, &status_, WNOHANG) == pid_) ended_ = true;
+  return ended_;
+}
+
+std::vector<uint16_t> ServerProcess::WaitForPorts() {
+  std::string output;
+  for (int i = 0; i < kHangSteps && output.find('\n') == std::string::npos; ++i) {
+    bool ended = Ended();
+    output = Output();
+    if (ended && output.empty()) return {};
+    usleep(kStepUs);
+  }
+  std::vector<uint16_t> ports;
+  size_t end = output.find(" serves ");
+  for (size_t at = output.find("http://"); at < end; at = output.find("http://", at + 1)) {
+    size_t slash = output.find('/', at + 7);
+    ports.push_back(static_cast<uint16_t>(std::atoi(&output[output.rfind(':', slash) + 1])));
+  }
+  return ports;
+}
+
+void ServerProcess::Signal(int number) { kill(pid_, number); }
+
+int ServerProcess::WaitForExit() {
+  for (int i = 0; i < kHangSteps && !Ended(); ++i) usleep(kStepUs);
+  if (!ended_) return -1;
+  return WIFEXITED(status_) ? WEXITSTATUS(status_) : 128 + WTERMSIG(status_);
+}
+
+bool ServerProcess::WaitForError(const std::string& text) const {
+  for (int i = 0; i < kHangSteps; ++i) {
+    if (Error().find(text) != std::string::npos) return true;
+    usleep(kStepUs);
+  }
+  return false;
+}
+
+std::vector<std::string> Binaries() {
+  const char* set = std::getenv("KNOT_BINARIES");
+  std::istringstream list(set != nullptr ? set : KNOT_BUILT_BINARIES);
+  std::vector<std::string> binaries;
+  for (std::string path; std::getline(list, path, ':');) binaries.push_back(path);
+  return binaries;
+}
+
+std::string BinaryName(const testing::TestParamInfo<std::string>& info) {
+  return info.param.ends_with("-kernel-threads") ? "KernelThreads" : "Bobbin";
+}
+
+void KnotTest::Start(std::vector<std::string> arguments, int descriptor_limit) {
+  arguments.push_back("--listen=127.0.0.1:0");
+  arguments.push_back(root_.path());
+  server_ = std::make_unique<ServerProcess>(GetParam(), arguments, descriptor_limit);
+  std::vector<uint16_t> ports = server_->WaitForPorts();
+  ASSERT_EQ(ports.size(), 1u) << server_->Error();
+  port_ = ports[0];
+}
+
+}  // namespace knot::test

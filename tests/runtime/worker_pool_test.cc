@@ -1,0 +1,552 @@
+#include "runtime/worker_pool.h"
+
+#include <asm/prctl.h>
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstring>
+#include <iterator>
+#include <memory>
+#include <random>
+#include <thread>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "runtime/raw_syscall.h"
+
+namespace bobbin {
+namespace {
+
+constexpr int64_t kMillisecond = 1'000'000;
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kSanitized = true;  // there the workers are libc's threads
+#else
+constexpr bool kSanitized = false;
+#endif
+#if defined(__SANITIZE_THREAD__)
+constexpr bool kThreadSanitizer = true;
+#else
+constexpr bool kThreadSanitizer = false;
+#endif
+
+// Workers have no thread-locals: what they run here calls the kernel only.
+void Nap() {
+  timespec nap{0, kMillisecond / 5};
+  RawSyscall(SYS_nanosleep, &nap, nullptr);
+}
+
+template <typename Condition>
+bool Eventually(Condition condition) {
+  auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > deadline) return false;
+    Nap();
+  }
+  return true;
+}
+
+// What a group of jobs shares: a gate they wait at, and how many are at it.
+struct Gate {
+  std::atomic<bool> open{false};
+  std::atomic<int> running{0};
+  std::atomic<int> most_running{0};
+  std::atomic<int> done{0};
+};
+
+struct Job : WorkItem {
+  explicit Job(Gate* the_gate = nullptr, Lane the_lane = Lane::kOther) : gate(the_gate) {
+    run = Run;
+    done = Done;
+    lane = the_lane;
+  }
+
+  static long Run(WorkItem* self) {
+    Job* job = static_cast<Job*>(self);
+    job->worker = RawSyscall(SYS_gettid);
+    job->runs.fetch_add(1);
+    if (Gate* gate = job->gate) {
+      int running = gate->running.fetch_add(1) + 1;
+      int most = gate->most_running.load();
+      while (running > most && !gate->most_running.compare_exchange_weak(most, running)) {
+      }
+      while (!gate->open.load()) Nap();
+      gate->running.fetch_sub(1);
+    }
+    return 42;
+  }
+
+  static void Done(WorkItem* self) {
+    Job* job = static_cast<Job*>(self);
+    Gate* gate = job->gate;
+    job->done_right.store(job->runs.load() == job->dones.load() + 1 && job->result == 42 &&
+                          job->worker == RawSyscall(SYS_gettid));
+    job->dones.fetch_add(1);  // from here the job may be gone
+    if (gate != nullptr) gate->done.fetch_add(1);
+  }
+
+  Gate* gate;
+  long worker = 0;
+  std::atomic<int> runs{0};
+  std::atomic<int> dones{0};
+  std::atomic<bool> done_right{false};
+};
+
+using Jobs = std::vector<std::unique_ptr<Job>>;
+
+Jobs MakeJobs(int count, Gate* gate, Lane lane = Lane::kOther) {
+  Jobs jobs;
+  for (int i = 0; i < count; ++i) jobs.push_back(std::make_unique<Job>(gate, lane));
+  return jobs;
+}
+
+class WorkerPoolTest : public testing::Test {
+ protected:
+  void SubmitAll(const Jobs& jobs) {
+    for (const auto& job : jobs) ASSERT_TRUE(pool_.Submit(job.get()));
+  }
+  // For tests that leave items waiting: these must be done before the test's own variables go.
+  void Finish() {
+    gate_.open.store(true);
+    pool_.Stop();
+  }
+  void TearDown() override {
+    Finish();
+    EXPECT_EQ(pool_.workers(), 0u);
+    EXPECT_EQ(pool_.queued(), 0u);
+  }
+
+  Gate gate_;
+  WorkerPool pool_;
+};
+
+// W1
+TEST_F(WorkerPoolTest, DoneFollowsRunOnceOnTheSameWorker) {
+  Job job;
+  ASSERT_TRUE(pool_.Submit(&job));
+  ASSERT_TRUE(Eventually([&] { return job.dones.load() == 1; }));
+  EXPECT_TRUE(job.done_right.load());
+  EXPECT_NE(job.worker, gettid());
+  pool_.Stop();
+  EXPECT_EQ(job.runs.load(), 1);
+  EXPECT_EQ(job.dones.load(), 1);
+  EXPECT_EQ(pool_.calls(), 1u);
+}
+
+// W1
+TEST_F(WorkerPoolTest, EveryItemOfManySubmittersIsDoneOnce) {
+  constexpr int kSubmitters = 4;
+  constexpr int kEach = 3000;
+  gate_.open.store(true);
+  std::vector<Jobs> jobs;
+  for (int s = 0; s < kSubmitters; ++s) {
+    jobs.push_back(MakeJobs(kEach, &gate_, static_cast<Lane>(s % kLanes)));
+  }
+  std::vector<std::thread> submitters;
+  for (int s = 0; s < kSubmitters; ++s) {
+    submitters.emplace_back([&, s] { SubmitAll(jobs[s]); });
+  }
+  for (std::thread& submitter : submitters) submitter.join();
+  EXPECT_TRUE(Eventually([&] { return gate_.done.load() == kSubmitters * kEach; }));
+  pool_.Stop();
+  for (const Jobs& some : jobs) {
+    for (const auto& job : some) {
+      ASSERT_EQ(job->runs.load(), 1);
+      ASSERT_EQ(job->dones.load(), 1);
+      ASSERT_TRUE(job->done_right.load());
+    }
+  }
+  EXPECT_EQ(pool_.calls(), static_cast<uint64_t>(kSubmitters * kEach));
+}
+
+TEST_F(WorkerPoolTest, DoneItemMayBeSubmittedAgain) {
+  Job job;
+  for (int i = 1; i <= 100; ++i) {
+    ASSERT_TRUE(pool_.Submit(&job));
+    ASSERT_TRUE(Eventually([&] { return job.dones.load() == i; }));
+  }
+}
+
+// W2
+TEST_F(WorkerPoolTest, LaneHasAtMostItsMaximumOfWorkers) {
+  Jobs jobs = MakeJobs(WorkerPool::kMaxPerLane + 30, &gate_);
+  SubmitAll(jobs);
+  ASSERT_TRUE(Eventually([&] { return gate_.running.load() == WorkerPool::kMaxPerLane; }));
+  EXPECT_EQ(pool_.workers(), static_cast<uint64_t>(WorkerPool::kMaxPerLane));
+  EXPECT_EQ(pool_.queued(), 30u);
+  gate_.open.store(true);
+  EXPECT_TRUE(Eventually([&] { return gate_.done.load() == static_cast<int>(jobs.size()); }));
+  pool_.Stop();
+  EXPECT_EQ(gate_.most_running.load(), WorkerPool::kMaxPerLane);
+}
+
+// W2
+TEST_F(WorkerPoolTest, FixedDiskLaneHasThatManyWorkers) {
+  pool_.Configure(3);
+  Jobs jobs = MakeJobs(10, &gate_, Lane::kDisk);
+  SubmitAll(jobs);
+  ASSERT_TRUE(Eventually([&] { return gate_.running.load() == 3; }));
+  EXPECT_EQ(pool_.workers(), 3u);
+  EXPECT_EQ(pool_.queued(), 7u);
+  gate_.open.store(true);
+  EXPECT_TRUE(Eventually([&] { return gate_.done.load() == 10; }));
+  pool_.Stop();
+  EXPECT_EQ(gate_.most_running.load(), 3);
+}
+
+// W2: whatever mix of idle, woken and new workers there is, as many items run as were queued.
+TEST_F(WorkerPoolTest, ItemsDoNotWaitForEachOtherWhileTheLaneHasRoom) {
+  pool_.Configure(0, 2 * kMillisecond);
+  std::mt19937 random(3);
+  for (int round = 0; round < 60; ++round) {
+    Gate gate;
+    Jobs jobs = MakeJobs(1 + random() % 20, &gate);
+    SubmitAll(jobs);
+    int count = static_cast<int>(jobs.size());
+    bool all_run = Eventually([&] { return gate.running.load() == count; });
+    EXPECT_TRUE(all_run) << gate.running.load() << " of " << count << " in round " << round;
+    gate.open.store(true);
+    ASSERT_TRUE(Eventually([&] { return gate.done.load() == count; }));
+    if (!all_run) break;
+    for (unsigned naps = random() % 15; naps > 0; --naps) Nap();
+  }
+}
+
+TEST_F(WorkerPoolTest, OldestItemIsTakenFirst) {
+  pool_.Configure(1);
+  Job blocker(&gate_, Lane::kDisk);
+  ASSERT_TRUE(pool_.Submit(&blocker));
+  static std::atomic<int> clock;
+  clock = 0;
+  struct Stamped : WorkItem {
+    int time = 0;
+  } items[5];
+  for (Stamped& item : items) {
+    item.lane = Lane::kDisk;
+    item.run = [](WorkItem* self) -> long { return static_cast<Stamped*>(self)->time = ++clock; };
+    item.done = [](WorkItem*) {};
+    ASSERT_TRUE(pool_.Submit(&item));
+  }
+  gate_.open.store(true);
+  pool_.Stop();
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(items[i].time, i + 1);
+}
+
+// W3
+TEST_F(WorkerPoolTest, CancelledItemIsNotTouchedAgain) {
+  pool_.Configure(1);
+  for (int cancelled = 0; cancelled < 3; ++cancelled) {  // first, middle and last of the queue
+    gate_.open.store(false);
+    Job blocker(&gate_, Lane::kDisk);
+    ASSERT_TRUE(pool_.Submit(&blocker));
+    Jobs jobs = MakeJobs(3, nullptr, Lane::kDisk);
+    SubmitAll(jobs);
+    Job* job = jobs[cancelled].get();
+    EXPECT_TRUE(pool_.Cancel(job));
+    EXPECT_FALSE(pool_.Cancel(job));
+    EXPECT_EQ(pool_.queued(), 2u);
+    unsigned char pattern[sizeof(Job)];
+    std::memset(pattern, 0xa5, sizeof pattern);
+    std::memcpy(static_cast<void*>(job), pattern, sizeof pattern);
+    Finish();
+    EXPECT_EQ(std::memcmp(static_cast<void*>(job), pattern, sizeof pattern), 0);
+    int done = 0;
+    for (const auto& other : jobs) done += other.get() != job && other->dones.load() == 1;
+    EXPECT_EQ(done, 2);
+  }
+}
+
+TEST_F(WorkerPoolTest, CancelOfARunningOrIdleItemReturnsFalse) {
+  Job job(&gate_);
+  EXPECT_FALSE(pool_.Cancel(&job));
+  ASSERT_TRUE(pool_.Submit(&job));
+  ASSERT_TRUE(Eventually([&] { return gate_.running.load() == 1; }));
+  EXPECT_FALSE(pool_.Cancel(&job));
+  gate_.open.store(true);
+  ASSERT_TRUE(Eventually([&] { return gate_.done.load() == 1; }));
+  EXPECT_FALSE(pool_.Cancel(&job));
+}
+
+// W1 and W3
+TEST_F(WorkerPoolTest, RacingCancelAndWorkerAgreeOnWhoHasTheItem) {
+  pool_.Configure(2);
+  for (int round = 0; round < 300; ++round) {
+    Jobs jobs = MakeJobs(20, nullptr, Lane::kDisk);
+    int cancelled = 0;
+    SubmitAll(jobs);
+    for (auto job = jobs.rbegin(); job != jobs.rend(); ++job) {
+      bool taken_back = pool_.Cancel(job->get());
+      if (taken_back) ++cancelled;
+      ASSERT_TRUE(Eventually([&] { return (*job)->dones.load() == (taken_back ? 0 : 1); }));
+    }
+    int done = std::count_if(jobs.begin(), jobs.end(),
+                             [](const auto& job) { return job->dones.load() == 1; });
+    ASSERT_EQ(done + cancelled, 20);
+  }
+}
+
+TEST_F(WorkerPoolTest, FullLaneDoesNotHoldAnotherUp) {
+  Jobs blocked = MakeJobs(WorkerPool::kMaxPerLane + 10, &gate_, Lane::kDisk);
+  SubmitAll(blocked);
+  for (Lane lane : {Lane::kMetadata, Lane::kOther}) {
+    Job job(nullptr, lane);
+    ASSERT_TRUE(pool_.Submit(&job));
+    EXPECT_TRUE(Eventually([&] { return job.dones.load() == 1; }));
+  }
+  Finish();
+}
+
+TEST_F(WorkerPoolTest, IdleAutosizedWorkersLeaveAndComeBack) {
+  pool_.Configure(0, 2 * kMillisecond);
+  for (int round = 0; round < 5; ++round) {
+    Gate gate;
+    Jobs jobs = MakeJobs(8, &gate);
+    SubmitAll(jobs);
+    ASSERT_TRUE(Eventually([&] { return gate.running.load() == 8; }));
+    EXPECT_EQ(pool_.workers(), 8u);
+    gate.open.store(true);
+    ASSERT_TRUE(Eventually([&] { return gate.done.load() == 8; }));
+    EXPECT_TRUE(Eventually([&] { return pool_.workers() == 0; }));
+  }
+}
+
+TEST_F(WorkerPoolTest, FixedWorkersStay) {
+  pool_.Configure(2, kMillisecond);
+  Jobs jobs = MakeJobs(2, &gate_, Lane::kDisk);
+  SubmitAll(jobs);
+  ASSERT_TRUE(Eventually([&] { return gate_.running.load() == 2; }));
+  gate_.open.store(true);
+  ASSERT_TRUE(Eventually([&] { return gate_.done.load() == 2; }));
+  for (int i = 0; i < 100; ++i) Nap();
+  EXPECT_EQ(pool_.workers(), 2u);
+}
+
+TEST_F(WorkerPoolTest, IdleWorkerIsUsedBeforeANewOneIsMade) {
+  for (int i = 0; i < 20; ++i) {
+    Job job;
+    ASSERT_TRUE(pool_.Submit(&job));
+    ASSERT_TRUE(Eventually([&] { return job.dones.load() == 1; }));
+    for (int naps = 0; naps < 10; ++naps) Nap();  // time to go idle
+  }
+  EXPECT_LE(pool_.workers(), 2u);
+}
+
+TEST_F(WorkerPoolTest, WorkersLeavingAndItemsComingNeverMissEachOther) {
+  pool_.Configure(0, kMillisecond / 20);  // leave all the time
+  for (int i = 0; i < 2000; ++i) {
+    Job job;
+    ASSERT_TRUE(pool_.Submit(&job));
+    ASSERT_TRUE(Eventually([&] { return job.dones.load() == 1; }));
+  }
+}
+
+TEST_F(WorkerPoolTest, NewWorkerDoesNotGetTheStackOfOneThatIsStillLeaving) {
+  pool_.Configure(0, kMillisecond / 20);
+  for (int i = 0; i < 2000; ++i) {
+    Job job;
+    ASSERT_TRUE(pool_.Submit(&job));
+    ASSERT_TRUE(Eventually([&] { return job.dones.load() == 1; }));
+    while (pool_.workers() != 0) __builtin_ia32_pause();
+  }
+}
+
+TEST_F(WorkerPoolTest, StopRunsWhatIsQueuedAndThePoolCanBeUsedAgain) {
+  pool_.Configure(1);
+  Jobs jobs = MakeJobs(20, nullptr, Lane::kDisk);
+  SubmitAll(jobs);
+  pool_.Stop();
+  for (const auto& job : jobs) EXPECT_EQ(job->dones.load(), 1);
+  EXPECT_EQ(pool_.workers(), 0u);
+  Job job(nullptr, Lane::kDisk);
+  ASSERT_TRUE(pool_.Submit(&job));
+  EXPECT_TRUE(Eventually([&] { return job.dones.load() == 1; }));
+}
+
+TEST_F(WorkerPoolTest, WorkerHasAllSignalsBlockedAndNeitherFsNorGsBase) {
+  struct Probe : WorkItem {
+    std::atomic<bool> finished{false};
+    uint64_t mask = 0, fs = 1, gs = 1;
+  } probe;
+  probe.run = [](WorkItem* self) -> long {
+    Probe* p = static_cast<Probe*>(self);
+    RawSyscall(SYS_rt_sigprocmask, SIG_SETMASK, nullptr, &p->mask, sizeof p->mask);
+    RawSyscall(SYS_arch_prctl, ARCH_GET_FS, &p->fs);
+    RawSyscall(SYS_arch_prctl, ARCH_GET_GS, &p->gs);
+    return 0;
+  };
+  probe.done = [](WorkItem* self) { static_cast<Probe*>(self)->finished.store(true); };
+  uint64_t mask_before, mask_after;
+  RawSyscall(SYS_rt_sigprocmask, SIG_SETMASK, nullptr, &mask_before, sizeof mask_before);
+  RawSyscall(SYS_arch_prctl, ARCH_SET_GS, &probe);
+  ASSERT_TRUE(pool_.Submit(&probe));
+  RawSyscall(SYS_arch_prctl, ARCH_SET_GS, 0);
+  RawSyscall(SYS_rt_sigprocmask, SIG_SETMASK, nullptr, &mask_after, sizeof mask_after);
+  ASSERT_TRUE(Eventually([&] { return probe.finished.load(); }));
+  uint64_t unblockable = uint64_t{1} << (SIGKILL - 1) | uint64_t{1} << (SIGSTOP - 1);
+  if (kSanitized) unblockable |= uint64_t{3} << 31;  // libc keeps 32 and 33 for itself
+  EXPECT_EQ(probe.mask | unblockable, ~uint64_t{0});
+  EXPECT_EQ(mask_after, mask_before);
+  if (kSanitized) return;
+  EXPECT_EQ(probe.fs, 0u);
+  EXPECT_EQ(probe.gs, 0u);
+}
+
+// From here on the process may make no more kernel threads. Root is exempt from the limit, so it becomes somebody else.
+void ForbidThreads() {
+  rlimit limit;
+  getrlimit(RLIMIT_NPROC, &limit);
+  limit.rlim_cur = 0;
+  if (setrlimit(RLIMIT_NPROC, &limit) != 0) _exit(100);
+  if (geteuid() == 0 && syscall(SYS_setresuid, 65534, 65534, 65534) != 0) _exit(101);
+}
+
+void AllowThreads() {
+  rlimit limit;
+  getrlimit(RLIMIT_NPROC, &limit);
+  limit.rlim_cur = limit.rlim_max;
+  if (setrlimit(RLIMIT_NPROC, &limit) != 0) _exit(102);
+}
+
+TEST(WorkerPoolDeathTest, SubmitTakesNothingWhereTheFirstWorkerCannotBeMade) {
+  auto submit_without_threads = [] {
+    ForbidThreads();
+    WorkerPool pool;
+    Job job;
+    if (pool.Submit(&job) || pool.calls() != 0 || pool.queued() != 0 || pool.workers() != 0) {
+      _exit(1);
+    }
+    AllowThreads();
+    if (!pool.Submit(&job)) _exit(2);
+    pool.Stop();
+    _exit(job.dones.load() == 1 ? 0 : 3);
+  };
+  EXPECT_EXIT(submit_without_threads(), testing::ExitedWithCode(0), "");
+}
+
+TEST(WorkerPoolDeathTest, WhereNoMoreWorkersCanBeMadeItemsWaitForThoseThereAre) {
+  auto submit_with_one_worker = [] {
+    WorkerPool pool;
+    Gate gate;
+    Job blocker(&gate);
+    if (!pool.Submit(&blocker)) _exit(1);
+    std::atomic<int> ready{0};
+    std::vector<std::thread> submitters;
+    for (int s = 0; s < 2; ++s) {
+      submitters.emplace_back([&] {
+        ready.fetch_add(1);
+        while (ready.load() < 3) Nap();
+        // An item that Submit queued while a worker could not be made must not be forgotten.
+        for (int i = 0; i < 3000; ++i) {
+          Job job;
+          if (!pool.Submit(&job)) _exit(2);
+          while (job.dones.load() == 0) __builtin_ia32_pause();
+        }
+      });
+    }
+    while (ready.load() < 2) Nap();
+    ForbidThreads();
+    Jobs jobs = MakeJobs(5, nullptr);
+    for (auto& job : jobs) {
+      if (!pool.Submit(job.get())) _exit(3);
+    }
+    if (pool.workers() != 1) _exit(4);
+    gate.open.store(true);
+    ready.fetch_add(1);
+    for (std::thread& submitter : submitters) submitter.join();
+    pool.Stop();
+    for (auto& job : jobs) {
+      if (job->dones.load() != 1) _exit(5);
+    }
+    _exit(0);
+  };
+  EXPECT_EXIT(submit_with_one_worker(), testing::ExitedWithCode(0), "");
+}
+
+// Has the kernel ask us about each thread the calling one makes. Returns: the descriptor it asks on, or -1.
+int WatchThreadMaking() {
+  sock_filter code[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone, 1, 0),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone3, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  sock_fprog program{std::size(code), code};
+  prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  return static_cast<int>(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
+                                  SECCOMP_FILTER_FLAG_NEW_LISTENER, &program));
+}
+
+// W2: an item was queued in the hope of a worker that then could not be made, and another worker went idle meanwhile.
+TEST(WorkerPoolDeathTest, IdleWorkerTakesOverWhenTheOneAwaitedCannotBeMade) {
+  auto fail_to_make_a_worker_slowly = [] {
+    WorkerPool pool;
+    pool.Configure(0, INT64_C(3600'000) * kMillisecond);
+    Gate gate;
+    Job first(&gate), second, third;
+    if (!pool.Submit(&first)) _exit(1);
+    std::atomic<int> watch{0};
+    std::thread submitter([&] {
+      watch.store(WatchThreadMaking());
+      if (watch.load() < 0) _exit(77);
+      if (!pool.Submit(&second)) _exit(2);
+    });
+    while (watch.load() == 0) Nap();
+    seccomp_notif making{};
+    if (ioctl(watch.load(), SECCOMP_IOCTL_NOTIF_RECV, &making) != 0) _exit(3);
+    gate.open.store(true);  // the worker does `first` and `second`, and goes idle
+    if (!Eventually([&] { return second.dones.load() == 1; })) _exit(4);
+    for (int i = 0; i < 100; ++i) Nap();
+    if (!pool.Submit(&third)) _exit(5);
+    seccomp_notif_resp answer{};
+    answer.id = making.id;
+    answer.error = -EAGAIN;
+    if (ioctl(watch.load(), SECCOMP_IOCTL_NOTIF_SEND, &answer) != 0) _exit(6);
+    submitter.join();
+    if (!Eventually([&] { return third.dones.load() == 1; })) _exit(7);
+    pool.Stop();
+    _exit(0);
+  };
+  auto done_or_not_possible = [](int status) {
+    return WIFEXITED(status) && (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 77);
+  };
+  EXPECT_EXIT(fail_to_make_a_worker_slowly(), done_or_not_possible, "");
+}
+
+TEST_F(WorkerPoolTest, ForkedChildMakesItsOwnWorkers) {
+  if (kThreadSanitizer) GTEST_SKIP() << "it allows no new threads after a fork with threads";
+  pool_.Configure(1);
+  Job blocker(&gate_, Lane::kDisk);
+  Job waiting(nullptr, Lane::kDisk);
+  ASSERT_TRUE(pool_.Submit(&blocker));
+  ASSERT_TRUE(pool_.Submit(&waiting));
+  ASSERT_TRUE(Eventually([&] { return gate_.running.load() == 1; }));
+  pid_t child = fork();
+  if (child == 0) {
+    pool_.ResetAfterFork();
+    if (pool_.workers() != 0 || pool_.queued() != 0) _exit(1);
+    Job job(nullptr, Lane::kDisk);
+    if (!pool_.Submit(&job)) _exit(2);
+    pool_.Stop();
+    _exit(job.dones.load() == 1 && waiting.dones.load() == 0 ? 0 : 3);
+  }
+  int status;
+  EXPECT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  Finish();
+  EXPECT_EQ(waiting.dones.load(), 1);
+}
+
+}  // namespace
+}  // namespace bobbin

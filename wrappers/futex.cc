@@ -1,0 +1,241 @@
+#include "wrappers/futex.h"
+
+#include <linux/futex.h>
+
+#include "wrappers/time.h"
+
+namespace bobbin {
+
+namespace {
+
+constexpr uint32_t kAllBits = ~uint32_t{0};
+constexpr uint64_t kFirstLook = 100'000;   // at a shared futex, nanoseconds
+constexpr uint64_t kLongestLook = 5'000'000;
+
+// Monotonic time at which a wait gives up. Returns: 0 or -EINVAL.
+long DeadlineOf(int operation, const struct timespec* timeout, uint64_t* deadline) {
+  *deadline = kNever;
+  if (timeout == nullptr) return 0;
+  if (!ValidTime(*timeout)) return -EINVAL;
+  uint64_t now = runtime().clock.Now();
+  int command = operation & FUTEX_CMD_MASK;
+  if (command == FUTEX_WAIT) {
+    *deadline = now + ToNanoseconds(*timeout);
+    return 0;
+  }
+  // FUTEX_LOCK_PI is on the realtime clock without saying so.
+  bool realtime = (operation & FUTEX_CLOCK_REALTIME) != 0 || command == FUTEX_LOCK_PI;
+  uint64_t wanted = ToNanoseconds(*timeout);
+  uint64_t clock = realtime ? ReadKernelClock(CLOCK_REALTIME) : now;
+  *deadline = wanted > clock ? now + (wanted - clock) : now;
+  return 0;
+}
+
+// Other processes cannot reach a thread's stack, where libc keeps the word that pthread_join waits on.
+bool OnlyOurs(int operation, const uint32_t* address) {
+  return (operation & FUTEX_PRIVATE_FLAG) != 0 || runtime().stacks.Contains(address);
+}
+
+long WaitShared(uint32_t* address, uint32_t expected, uint32_t bits, uint64_t deadline) {
+  uint64_t look = kFirstLook;
+  for (;;) {
+    uint64_t until = runtime().clock.Now() + look;
+    long result = runtime().parking.Wait(address, expected, bits, until < deadline ? until : deadline);
+    if (result != -ETIMEDOUT) return result;
+    if (__atomic_load_n(address, __ATOMIC_SEQ_CST) != expected) return 0;  // a wake-up we could not see, or spurious
+    if (runtime().clock.Now() >= deadline) return -ETIMEDOUT;
+    if (look < kLongestLook) look *= 2;
+  }
+}
+
+long Wait(Scheduler* scheduler, uint32_t* address, int operation, uint32_t expected, uint32_t bits,
+          const struct timespec* timeout) {
+  if (bits == 0) return -EINVAL;
+  uint64_t deadline;
+  if (long bad = DeadlineOf(operation, timeout, &deadline)) return bad;
+  for (;;) {
+    long result = OnlyOurs(operation, address) ? runtime().parking.Wait(address, expected, bits, deadline)
+                                               : WaitShared(address, expected, bits, deadline);
+    if (result != -EINTR || !GoesOn(scheduler)) return result;
+  }
+}
+
+long WakeUp(uint32_t* address, int operation, int count, uint32_t bits) {
+  if (bits == 0) return -EINVAL;
+  long woken = runtime().parking.Wake(address, count, bits);
+  bool others = !OnlyOurs(operation, address) || runtime().foreign_threads.load(std::memory_order_relaxed);
+  if (others && woken < count) {
+    long more = RawSyscall(SYS_futex, address, operation, count - woken, nullptr, nullptr, bits);
+    if (more > 0) woken += more;
+  }
+  return woken;
+}
+
+// FUTEX_WAKE_OP: futex(2).
+long WakeOperation(uint32_t* address, int operation, int count, int count2, uint32_t* address2, uint32_t encoded) {
+  auto op = encoded >> 28;
+  auto compare = encoded >> 24 & 0xf;
+  int32_t argument = static_cast<int32_t>(encoded << 8) >> 20;
+  int32_t against = static_cast<int32_t>(encoded << 20) >> 20;
+  if ((op & FUTEX_OP_OPARG_SHIFT) != 0) argument = 1 << (argument & 31);
+  int32_t old;
+  auto* word = reinterpret_cast<int32_t*>(address2);
+  switch (op & 7) {
+    case FUTEX_OP_SET: old = __atomic_exchange_n(word, argument, __ATOMIC_SEQ_CST); break;
+    case FUTEX_OP_ADD: old = __atomic_fetch_add(word, argument, __ATOMIC_SEQ_CST); break;
+    case FUTEX_OP_OR: old = __atomic_fetch_or(word, argument, __ATOMIC_SEQ_CST); break;
+    case FUTEX_OP_ANDN: old = __atomic_fetch_and(word, ~argument, __ATOMIC_SEQ_CST); break;
+    case FUTEX_OP_XOR: old = __atomic_fetch_xor(word, argument, __ATOMIC_SEQ_CST); break;
+    default: return -ENOSYS;
+  }
+  bool second;
+  switch (compare) {
+    case FUTEX_OP_CMP_EQ: second = old == against; break;
+    case FUTEX_OP_CMP_NE: second = old != against; break;
+    case FUTEX_OP_CMP_LT: second = old < against; break;
+    case FUTEX_OP_CMP_LE: second = old <= against; break;
+    case FUTEX_OP_CMP_GT: second = old > against; break;
+    case FUTEX_OP_CMP_GE: second = old >= against; break;
+    default: return -ENOSYS;
+  }
+  int plain = FUTEX_WAKE | (operation & FUTEX_PRIVATE_FLAG);
+  long woken = WakeUp(address, plain, count, kAllBits);
+  if (second) woken += WakeUp(address2, plain, count2, kAllBits);
+  return woken;
+}
+
+// Priority-inheriting locks: the word holds the owner's id; who waits sets FUTEX_WAITERS and parks on the word, and the
+// owner hands over by writing the next owner's id for it.
+long LockPi(Scheduler* scheduler, uint32_t* address, int operation, const struct timespec* timeout, bool try_only) {
+  uint64_t deadline;
+  if (long bad = DeadlineOf(operation, timeout, &deadline)) return bad;
+  auto self = static_cast<uint32_t>(scheduler->current()->tid);
+  for (;;) {
+    uint32_t word = __atomic_load_n(address, __ATOMIC_SEQ_CST);
+    uint32_t owner = word & FUTEX_TID_MASK;
+    if (owner == self) return -EDEADLK;
+    if (owner == 0) {
+      uint32_t waiters = runtime().parking.HasWaiters(address) ? FUTEX_WAITERS : 0;
+      uint32_t mine = self | waiters | (word & FUTEX_OWNER_DIED);
+      if (__atomic_compare_exchange_n(address, &word, mine, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) return 0;
+      continue;
+    }
+    if (try_only) return -EAGAIN;
+    if ((word & FUTEX_WAITERS) == 0) {
+      uint32_t marked = word | FUTEX_WAITERS;
+      if (!__atomic_compare_exchange_n(address, &word, marked, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) continue;
+      word = marked;
+    }
+    long result = OnlyOurs(operation, address) ? runtime().parking.Wait(address, word, kAllBits, deadline)
+                                               : WaitShared(address, word, kAllBits, deadline);
+    if (result == -ETIMEDOUT) return result;
+    // Interrupted: FUTEX_LOCK_PI restarts always, as pthread_mutex_lock must not fail with EINTR.
+  }
+}
+
+long UnlockPi(Scheduler* scheduler, uint32_t* address, int operation) {
+  auto self = static_cast<uint32_t>(scheduler->current()->tid);
+  uint32_t word = __atomic_load_n(address, __ATOMIC_SEQ_CST);
+  if ((word & FUTEX_TID_MASK) != self) return -EPERM;
+  // Waiters compete for the free word; the first in line is woken to do so.
+  uint32_t released = runtime().parking.HasWaiters(address) ? FUTEX_WAITERS : 0;
+  while (!__atomic_compare_exchange_n(address, &word, released, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+  }
+  WakeUp(address, FUTEX_WAKE | (operation & FUTEX_PRIVATE_FLAG), 1, kAllBits);
+  return 0;
+}
+
+long FutexWait(Scheduler* scheduler, uint32_t* address, int operation, uint32_t value, const struct timespec* timeout,
+               uint32_t bits) {
+  switch (operation & FUTEX_CMD_MASK) {
+    case FUTEX_WAIT: return Wait(scheduler, address, operation, value, kAllBits, timeout);
+    case FUTEX_WAIT_BITSET: return Wait(scheduler, address, operation, value, bits, timeout);
+    default: return LockPi(scheduler, address, operation, timeout, false);
+  }
+}
+
+}  // namespace
+
+long Futex(Scheduler* scheduler, uint32_t* address, int operation, uint32_t value, const struct timespec* timeout,
+           uint32_t* address2, uint32_t value3) {
+  if ((reinterpret_cast<uintptr_t>(address) & 3) != 0) return -EINVAL;
+  auto count = static_cast<int>(value);
+  auto count2 = static_cast<int>(reinterpret_cast<intptr_t>(timeout));
+  int command = operation & FUTEX_CMD_MASK;
+  bool waits = command == FUTEX_WAIT || command == FUTEX_WAIT_BITSET || command == FUTEX_LOCK_PI ||
+               command == FUTEX_LOCK_PI2;
+  if (waits) return FutexWait(scheduler, address, operation, value, timeout, value3);
+  // Not around waits: a signal that ends one is handled where the wait's own section ends.
+  RuntimeSection section(scheduler);
+  switch (command) {
+    case FUTEX_WAKE:
+      ++scheduler->counters().futex_wakes;
+      return WakeUp(address, operation, count, kAllBits);
+    case FUTEX_WAKE_BITSET:
+      ++scheduler->counters().futex_wakes;
+      return WakeUp(address, operation, count, value3);
+    case FUTEX_REQUEUE:
+      if (count < 0 || count2 < 0) return -EINVAL;
+      return runtime().parking.Requeue(address, count, address2, count2, nullptr);
+    case FUTEX_CMP_REQUEUE:
+      if (count < 0 || count2 < 0) return -EINVAL;
+      return runtime().parking.Requeue(address, count, address2, count2, &value3);
+    case FUTEX_WAKE_OP: return WakeOperation(address, operation, count, count2, address2, value3);
+    case FUTEX_TRYLOCK_PI: return LockPi(scheduler, address, operation, nullptr, true);
+    case FUTEX_UNLOCK_PI: return UnlockPi(scheduler, address, operation);
+    default: return RawSyscall(SYS_futex, address, operation, value, timeout, address2, value3);
+  }
+}
+
+long ForeignFutex(uint32_t* address, int operation, uint32_t value, const struct timespec* timeout, uint32_t* address2,
+                  uint32_t value3) {
+  if (runtime().active) {
+    runtime().foreign_threads.store(true, std::memory_order_seq_cst);
+    int command = operation & FUTEX_CMD_MASK;
+    if (command == FUTEX_WAKE || command == FUTEX_WAKE_BITSET) {
+      int woken = runtime().parking.Wake(address, static_cast<int>(value), command == FUTEX_WAKE ? kAllBits : value3);
+      if (woken >= static_cast<int>(value)) return woken;
+      long more = RawSyscall(SYS_futex, address, operation, value - static_cast<uint32_t>(woken), timeout, address2,
+                             value3);
+      return more < 0 ? more : more + woken;
+    }
+  }
+  return RawSyscall(SYS_futex, address, operation, value, timeout, address2, value3);
+}
+
+namespace {
+
+void MarkDead(Scheduler* scheduler, Thread* thread, uint32_t* word) {
+  uint32_t value = __atomic_load_n(word, __ATOMIC_SEQ_CST);
+  while ((value & FUTEX_TID_MASK) == static_cast<uint32_t>(thread->tid)) {
+    uint32_t dead = (value & FUTEX_WAITERS) | FUTEX_OWNER_DIED;
+    if (!__atomic_compare_exchange_n(word, &value, dead, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) continue;
+    if ((value & FUTEX_WAITERS) != 0) Futex(scheduler, word, FUTEX_WAKE, 1, nullptr, nullptr, 0);
+    return;
+  }
+}
+
+}  // namespace
+
+void ReleaseRobustList(Scheduler* scheduler, Thread* thread) {
+  auto* head = static_cast<struct robust_list_head*>(thread->robust_list);
+  if (head == nullptr) return;
+  constexpr uintptr_t kPi = 1;
+  auto word_of = [&](struct robust_list* entry) {
+    return reinterpret_cast<uint32_t*>((reinterpret_cast<uintptr_t>(entry) & ~kPi) +
+                                       static_cast<uintptr_t>(head->futex_offset));
+  };
+  auto* pending = reinterpret_cast<struct robust_list*>(reinterpret_cast<uintptr_t>(head->list_op_pending) & ~kPi);
+  struct robust_list* entry = head->list.next;
+  // The list may be a broken program's: bounded, as in the kernel (ROBUST_LIST_LIMIT).
+  for (int left = 2048; left > 0 && entry != nullptr; --left) {
+    auto* clean = reinterpret_cast<struct robust_list*>(reinterpret_cast<uintptr_t>(entry) & ~kPi);
+    if (clean == &head->list) break;
+    struct robust_list* next = clean->next;
+    if (clean != pending) MarkDead(scheduler, thread, word_of(entry));
+    entry = next;
+  }
+  if (pending != nullptr) MarkDead(scheduler, thread, word_of(pending));
+}
+
+}  // namespace bobbin

@@ -1,0 +1,172 @@
+#include "wrappers/io.h"
+
+#include <sys/time.h>
+
+#include "wrappers/file.h"
+#include "wrappers/socket.h"
+
+#ifndef RWF_NOWAIT
+#define RWF_NOWAIT 8
+#endif
+
+namespace bobbin {
+
+namespace {
+
+constexpr size_t kAtomicPipeWrite = 4096;  // PIPE_BUF
+
+// An attempt on a pipe, tty or other descriptor that is no socket and may be in blocking mode. RWF_NOWAIT never blocks;
+// where the file does not know it, poll(2) says whether plain I/O would, and nobody else is on this kernel thread to
+// take what it promised.
+long NowaitAttempt(int fd, Direction direction, const struct iovec* vectors, int count) {
+  bool write = direction == Direction::kWrite;
+  long result = RawSyscall(write ? SYS_pwritev2 : SYS_preadv2, fd, vectors, count, -1L, -1L, RWF_NOWAIT);
+  if (result != -EOPNOTSUPP) return result;
+  struct pollfd ready = {fd, static_cast<short>(PollBits(direction)), 0};
+  struct timespec now = {0, 0};
+  long polled = RawSyscall(SYS_ppoll, &ready, 1, &now, nullptr, 8);
+  if (polled == 0) return -EAGAIN;
+  if (write && count > 0) {
+    struct iovec first = vectors[0];
+    if (first.iov_len > kAtomicPipeWrite) first.iov_len = kAtomicPipeWrite;
+    return RawSyscall(SYS_write, fd, first.iov_base, first.iov_len);
+  }
+  return RawSyscall(SYS_readv, fd, vectors, count);
+}
+
+bool ProgramWantsEagain(int fd) { return runtime().descriptors.ProgramNonblock(fd); }
+
+size_t TotalLength(const struct iovec* vectors, int count) {
+  size_t total = 0;
+  for (int i = 0; i < count; ++i) total += vectors[i].iov_len;
+  return total;
+}
+
+// Plain read or write on a non-socket that poll can wait for.
+long PollableTransfer(Scheduler* scheduler, int fd, Direction direction, const struct iovec* vectors, int count) {
+  if (ProgramWantsEagain(fd)) {
+    return RawSyscall(direction == Direction::kWrite ? SYS_writev : SYS_readv, fd, vectors, count);
+  }
+  size_t total = TotalLength(vectors, count);
+  if (direction == Direction::kRead) {
+    return TryElsePark(scheduler, fd, direction, false, total,
+                       [=](int at) { return NowaitAttempt(at, Direction::kRead, vectors, count); });
+  }
+  return WriteAll(scheduler, fd, vectors, count,
+                  [](Scheduler* s, int at, const struct iovec* rest, int parts, size_t length, bool) {
+                    return TryElsePark(s, at, Direction::kWrite, false, length,
+                                       [=](int file) { return NowaitAttempt(file, Direction::kWrite, rest, parts); });
+                  });
+}
+
+}  // namespace
+
+uint64_t SocketDeadline(Scheduler*, int fd, Direction direction) {
+  Descriptor* d = runtime().descriptors.Find(fd);
+  if (d != nullptr && d->Has(Descriptor::kNoTimeouts)) return kNever;
+  struct timeval times[2] = {};
+  constexpr int kOptions[2] = {SO_RCVTIMEO, SO_SNDTIMEO};
+  for (int i = 0; i < 2; ++i) {
+    socklen_t size = sizeof times[i];
+    if (RawSyscall(SYS_getsockopt, fd, SOL_SOCKET, kOptions[i], &times[i], &size) < 0) return kNever;
+  }
+  bool none = times[0].tv_sec == 0 && times[0].tv_usec == 0 && times[1].tv_sec == 0 && times[1].tv_usec == 0;
+  if (none && d != nullptr) d->Set(Descriptor::kNoTimeouts);
+  const struct timeval& time = times[direction == Direction::kWrite];
+  if (time.tv_sec == 0 && time.tv_usec == 0) return kNever;
+  uint64_t length = ToNanoseconds({time.tv_sec, time.tv_usec * 1000});
+  return runtime().clock.Now() + length;
+}
+
+void NoteAttempt(Scheduler* scheduler, View* view, FileKind kind, Direction direction, long result, size_t wanted) {
+  uint8_t bit = ReadyBit(direction);
+  if (result == -EAGAIN) {
+    ++scheduler->counters().try_again;
+    view->ready &= static_cast<uint8_t>(~bit);
+    return;
+  }
+  if (result < 0) return;
+  // A short answer has drained (or filled) a TCP socket: the next attempt would fail. Not so after hang-up or error,
+  // which are still to be reported, or at an urgent mark, where reads stop early.
+  constexpr uint8_t kProvesNothing = View::kHangUp | View::kError | View::kUrgent;
+  bool drained = kind == FileKind::kTcp && static_cast<size_t>(result) < wanted && result > 0;
+  if (drained && (view->ready & kProvesNothing) == 0) view->ready &= static_cast<uint8_t>(~bit);
+}
+
+long ParkAndTry(Scheduler* scheduler, int fd, Direction direction, long (*attempt)(void*, int), void* state,
+                size_t wanted) {
+  Descriptors& table = runtime().descriptors;
+  FileKind kind = table.Kind(fd);
+  if (table.ProgramNonblock(fd)) {
+    long result = attempt(state, fd);
+    if (View* view = scheduler->ViewOf(fd)) NoteAttempt(scheduler, view, kind, direction, result, wanted);
+    return result;
+  }
+  bool socket = kind == FileKind::kTcp || kind == FileKind::kSocket;
+  uint64_t deadline = socket ? SocketDeadline(scheduler, fd, direction) : kNever;
+  Waiting waiting = direction == Direction::kRead ? Waiting::kReadable : Waiting::kWritable;
+  DescriptorWait wait(scheduler, fd);
+  for (;;) {
+    long waited = wait.Wait(PollBits(direction), waiting, deadline);
+    if (waited == -ETIMEDOUT) return -EAGAIN;
+    // Calls on a socket with a time-out never restart (signal(7)).
+    if (waited == -EINTR && (!GoesOn(scheduler) || (deadline != kNever && scheduler->current()->handled))) {
+      return -EINTR;
+    }
+    if (waited < 0 && waited != -EINTR) return waited == -EPERM ? attempt(state, fd) : waited;
+    if (waited == -EINTR) continue;
+    long result = attempt(state, wait.fd());
+    if (View* view = scheduler->ViewOf(wait.fd())) NoteAttempt(scheduler, view, kind, direction, result, wanted);
+    if (result != -EAGAIN) return result;
+  }
+}
+
+long Readv(Scheduler* scheduler, int fd, const struct iovec* vectors, int count) {
+  switch (runtime().descriptors.Kind(fd)) {
+    case FileKind::kTcp:
+    case FileKind::kSocket: return ReadvSocket(scheduler, fd, vectors, count);
+    case FileKind::kPipe:
+    case FileKind::kPollable:
+      if (count > 0 && count <= IOV_MAX) return PollableTransfer(scheduler, fd, Direction::kRead, vectors, count);
+      break;
+    case FileKind::kRegular: return ReadFile(scheduler, fd, vectors, count, -1);
+    default: break;
+  }
+  return RawSyscall(SYS_readv, fd, vectors, count);
+}
+
+long Writev(Scheduler* scheduler, int fd, const struct iovec* vectors, int count) {
+  switch (runtime().descriptors.Kind(fd)) {
+    case FileKind::kTcp:
+    case FileKind::kSocket: return WritevSocket(scheduler, fd, vectors, count);
+    case FileKind::kPipe:
+    case FileKind::kPollable:
+      if (count > 0 && count <= IOV_MAX) return PollableTransfer(scheduler, fd, Direction::kWrite, vectors, count);
+      break;
+    case FileKind::kRegular: return WriteFile(scheduler, fd, vectors, count, -1);
+    default: break;
+  }
+  return RawSyscall(SYS_writev, fd, vectors, count);
+}
+
+long Read(Scheduler* scheduler, int fd, void* buffer, size_t size) {
+  FileKind kind = runtime().descriptors.Kind(fd);
+  if (kind == FileKind::kTcp || kind == FileKind::kSocket) return ReadSocket(scheduler, fd, buffer, size);
+  if (size == 0 || (kind != FileKind::kPipe && kind != FileKind::kPollable && kind != FileKind::kRegular)) {
+    return RawSyscall(SYS_read, fd, buffer, size);
+  }
+  struct iovec vector = {buffer, size};
+  return Readv(scheduler, fd, &vector, 1);
+}
+
+long Write(Scheduler* scheduler, int fd, const void* buffer, size_t size) {
+  FileKind kind = runtime().descriptors.Kind(fd);
+  if (kind == FileKind::kTcp || kind == FileKind::kSocket) return WriteSocket(scheduler, fd, buffer, size);
+  if (size == 0 || (kind != FileKind::kPipe && kind != FileKind::kPollable && kind != FileKind::kRegular)) {
+    return RawSyscall(SYS_write, fd, buffer, size);
+  }
+  struct iovec vector = {const_cast<void*>(buffer), size};
+  return Writev(scheduler, fd, &vector, 1);
+}
+
+}  // namespace bobbin

@@ -1,0 +1,165 @@
+#include "wrappers/sendfile.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "wrappers/io.h"
+#include "wrappers/socket.h"
+
+#ifndef SYS_cachestat
+#define SYS_cachestat 451
+#endif
+
+namespace bobbin {
+
+namespace {
+
+constexpr size_t kPage = 4096;
+constexpr size_t kMostAtOnce = 0x7ffff000;    // as the kernel does (sendfile(2), NOTES)
+constexpr size_t kInlineChunk = 1024 * 1024;  // looked at for residency, and sent, in one go
+
+struct CacheRange {
+  uint64_t offset, length;
+};
+
+struct CacheStatus {
+  uint64_t cached, dirty, writeback, evicted, recently_evicted;
+};
+
+struct Request {
+  int out, in;
+  off_t* offset;  // null: the file position
+  size_t count;
+};
+
+long SendSome(const Request& r) { return RawSyscall(SYS_sendfile, r.out, r.in, r.offset, r.count); }
+
+// The paper's second non-blocking form: where the socket is full the worker itself waits, up to a second.
+long SendPolling(void* argument) {
+  const auto& r = *static_cast<const Request*>(argument);
+  long result = SendSome(r);
+  if (result != -EAGAIN) return result;
+  struct pollfd room = {r.out, POLLOUT, 0};
+  struct timespec second = {1, 0};
+  return RawSyscall(SYS_ppoll, &room, 1, &second, nullptr, 8) > 0 ? SendSome(r) : -EAGAIN;
+}
+
+long SendOnce(void* argument) { return SendSome(*static_cast<const Request*>(argument)); }
+
+bool ResidentByMapping(int fd, off_t offset, size_t length) {
+  off_t start = offset & ~static_cast<off_t>(kPage - 1);
+  size_t bytes = length + static_cast<size_t>(offset - start);
+  long at = RawSyscall(SYS_mmap, 0, bytes, PROT_READ, MAP_SHARED, fd, start);
+  if (at < 0 && at > -4096) return false;
+  unsigned char pages[kInlineChunk / kPage + 2];
+  bool resident = RawSyscall(SYS_mincore, at, bytes, pages) == 0;
+  for (size_t i = 0; resident && i < (bytes + kPage - 1) / kPage; ++i) resident = (pages[i] & 1) != 0;
+  RawSyscall(SYS_munmap, at, bytes);
+  return resident;
+}
+
+// Waits for room on the socket. Returns: 0, or what sendfile is to return.
+long WaitForRoom(Scheduler* scheduler, int out, uint64_t deadline) {
+  if (View* view = scheduler->ViewOf(out)) {
+    if ((view->ready & View::kWrite) != 0) return 0;
+  }
+  DescriptorWait wait(scheduler, out);
+  for (;;) {
+    long waited = wait.Wait(POLLOUT, Waiting::kWritable, deadline);
+    if (waited == -EINTR && GoesOn(scheduler) && !(deadline != kNever && scheduler->current()->handled)) continue;
+    return waited == -ETIMEDOUT ? -EAGAIN : waited;
+  }
+}
+
+void NoteFull(Scheduler* scheduler, int out) {
+  ++scheduler->counters().try_again;
+  if (View* view = scheduler->ViewOf(out)) view->ready &= static_cast<uint8_t>(~View::kWrite);
+}
+
+// One step of the policy. Returns: bytes, 0 at the file's end, -EAGAIN where the socket is full, -errno.
+long Step(Scheduler* scheduler, Request* r, SendfilePolicy policy) {
+  switch (policy) {
+    case SendfilePolicy::kInline: {
+      size_t left = r->count;
+      if (r->count > kInlineChunk) r->count = kInlineChunk;
+      off_t at = r->offset != nullptr ? *r->offset : RawSyscall(SYS_lseek, r->in, 0, SEEK_CUR);
+      bool resident = at >= 0 && Resident(r->in, at, r->count);
+      ++(resident ? scheduler->counters().inline_sendfiles : scheduler->counters().worker_sendfiles);
+      long result = resident ? SendSome(*r) : RunOnWorker(scheduler, Lane::kDisk, &SendOnce, r);
+      r->count = left;
+      return result;
+    }
+    case SendfilePolicy::kPoll:
+    case SendfilePolicy::kBlocking:
+      ++scheduler->counters().worker_sendfiles;
+      return RunOnWorker(scheduler, Lane::kDisk, &SendOnce, r);
+    case SendfilePolicy::kNonblocking:
+      ++scheduler->counters().worker_sendfiles;
+      return RunOnWorker(scheduler, Lane::kDisk, &SendPolling, r);
+  }
+  __builtin_unreachable();
+}
+
+}  // namespace
+
+bool Resident(int fd, off_t offset, size_t length) {
+  static std::atomic<bool> no_cachestat{false};
+  struct stat status;
+  if (RawSyscall(SYS_fstat, fd, &status) < 0 || !S_ISREG(status.st_mode)) return false;
+  if (offset >= status.st_size || length == 0) return true;
+  if (static_cast<off_t>(length) > status.st_size - offset) length = static_cast<size_t>(status.st_size - offset);
+  if (!no_cachestat.load(std::memory_order_relaxed)) {
+    CacheRange range = {static_cast<uint64_t>(offset), length};
+    CacheStatus cache;
+    long result = RawSyscall(SYS_cachestat, fd, &range, &cache, 0);
+    uint64_t first = static_cast<uint64_t>(offset) / kPage;
+    uint64_t last = (static_cast<uint64_t>(offset) + length - 1) / kPage;
+    if (result == 0) return cache.cached >= last - first + 1;
+    no_cachestat.store(true, std::memory_order_relaxed);
+  }
+  return ResidentByMapping(fd, offset, length);
+}
+
+long Sendfile(Scheduler* scheduler, int out, int in, off_t* offset, size_t count) {
+  Descriptors& table = runtime().descriptors;
+  FileKind kind = table.Kind(out);
+  bool socket = kind == FileKind::kTcp || kind == FileKind::kSocket;
+  if (count > kMostAtOnce) count = kMostAtOnce;
+  Request request = {out, in, offset, count};
+  if (socket && table.ProgramNonblock(out)) {
+    // EAGAIN is the program's to see; only the disk may not hold up the others.
+    return Step(scheduler, &request, SendfilePolicy::kInline);
+  }
+  SendfilePolicy policy = runtime().options.sendfile;
+  if (!socket || policy == SendfilePolicy::kBlocking || !Manage(out)) {
+    if (socket) Unmanage(out);
+    ++scheduler->counters().worker_sendfiles;
+    return RunOnWorker(scheduler, Lane::kDisk, &SendOnce, &request);
+  }
+  uint64_t deadline = SocketDeadline(scheduler, out, Direction::kWrite);
+  size_t done = 0;
+  for (;;) {
+    long result = policy == SendfilePolicy::kNonblocking ? 0 : WaitForRoom(scheduler, out, deadline);
+    if (result == 0) {
+      result = Step(scheduler, &request, policy);
+      if (result == 0) return static_cast<long>(done);
+      if (result == -EAGAIN) {
+        NoteFull(scheduler, out);
+        if (policy == SendfilePolicy::kNonblocking && runtime().clock.Now() >= deadline) {
+          return done != 0 ? static_cast<long>(done) : -EAGAIN;
+        }
+        continue;
+      }
+    }
+    if (result == -EINTR && GoesOn(scheduler)) continue;
+    if (result < 0) return done != 0 ? static_cast<long>(done) : result;
+    done += static_cast<size_t>(result);
+    request.count -= static_cast<size_t>(result);
+    if (request.count == 0) return static_cast<long>(done);
+  }
+}
+
+}  // namespace bobbin

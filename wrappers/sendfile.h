@@ -1,0 +1,21 @@
+// Answers sendfile(2) to a socket by the policy in force (SendfilePolicy), and to anything else by a worker.
+//
+// All policies send everything asked for, as a blocking sendfile does, short of the file's end, an error, SO_SNDTIMEO
+// or a signal. Source: sendfile(2); Pariag et al., EuroSys 2007, section 4.3; cachestat(2), mincore(2).
+#ifndef BOBBIN_WRAPPERS_SENDFILE_H_
+#define BOBBIN_WRAPPERS_SENDFILE_H_
+
+#include <sys/types.h>
+
+#include "wrappers/call.h"
+
+namespace bobbin {
+
+long Sendfile(Scheduler* scheduler, int out, int in, off_t* offset, size_t count);
+
+// Tells whether the pages of [offset, offset+length) of regular file `fd` are in the page cache now.
+bool Resident(int fd, off_t offset, size_t length);
+
+}  // namespace bobbin
+
+#endif  // BOBBIN_WRAPPERS_SENDFILE_H_

@@ -1,0 +1,179 @@
+#include "wrappers/signal.h"
+
+#include <errno.h>
+#include <sys/signalfd.h>
+#include <sys/ucontext.h>
+
+#include "runtime/high_descriptor.h"
+#include "wrappers/io.h"
+#include "wrappers/signal_delivery.h"
+#include "wrappers/time.h"
+
+namespace bobbin {
+
+namespace {
+
+constexpr uint64_t kUnblockable = SignalBit(SIGKILL) | SignalBit(SIGSTOP);
+
+}  // namespace
+
+uint64_t SetMask(Scheduler* scheduler, uint64_t mask) {
+  Thread* self = scheduler->current();
+  uint64_t old = self->signal_mask;
+  mask &= ~kUnblockable;
+  if (mask == old && mask == scheduler->kernel_mask) return old;
+  {
+    RuntimeSection section(scheduler);
+    self->signal_mask = mask;
+    self->mask_slot = runtime().masks.Change(self->mask_slot, mask);
+    if ((self->pending_signals.load(std::memory_order_relaxed) & ~mask) != 0) scheduler->RequestAttention();
+  }
+  // Outside the section: what the kernel holds pending is delivered here, to this thread.
+  if (mask != scheduler->kernel_mask) scheduler->SetKernelMask(mask);
+  return old;
+}
+
+long RtSigprocmask(Scheduler* scheduler, int how, const uint64_t* set, uint64_t* old, size_t size) {
+  if (size != sizeof *set) return -EINVAL;
+  uint64_t before = scheduler->current()->signal_mask;
+  if (set != nullptr) {
+    uint64_t bits = *set;
+    switch (how) {
+      case SIG_BLOCK: SetMask(scheduler, before | bits); break;
+      case SIG_UNBLOCK: SetMask(scheduler, before & ~bits); break;
+      case SIG_SETMASK: SetMask(scheduler, bits); break;
+      default: return -EINVAL;
+    }
+  }
+  if (old != nullptr) *old = before;
+  return 0;
+}
+
+long RtSigpending(Scheduler* scheduler, uint64_t* set, size_t size) {
+  long result = RawSyscall(SYS_rt_sigpending, set, size);
+  if (result < 0) return result;
+  Thread* self = scheduler->current();
+  *set |= self->pending_signals.load(std::memory_order_relaxed) & self->signal_mask;
+  return 0;
+}
+
+long RtSigsuspend(Scheduler* scheduler, const uint64_t* mask, size_t size) {
+  if (size != sizeof *mask) return -EINVAL;
+  TemporaryMask masked(scheduler, mask);
+  if (!masked.delivered()) SleepUntil(scheduler, kNever);
+  return -EINTR;
+}
+
+long RtSigtimedwait(Scheduler* scheduler, const uint64_t* set, siginfo_t* info, const struct timespec* timeout,
+                    size_t size) {
+  if (size != sizeof *set || (timeout != nullptr && !ValidTime(*timeout))) return -EINVAL;
+  uint64_t deadline = timeout == nullptr ? kNever : runtime().clock.Now() + ToNanoseconds(*timeout);
+  uint64_t wanted = *set & ~kUnblockable;
+  Thread* self = scheduler->current();
+  int descriptor = -1;
+  long result;
+  // A signal to the process is announced by a signalfd in the poller, one to this thread by its sender.
+  for (;;) {
+    siginfo_t taken;
+    if (int signal = TakePending(self, wanted, &taken)) {
+      if (info != nullptr) *info = taken;
+      result = signal;
+      break;
+    }
+    struct timespec now = {0, 0};
+    result = RawSyscall(SYS_rt_sigtimedwait, set, info, &now, size);
+    if (result != -EAGAIN || runtime().clock.Now() >= deadline) break;
+    if (descriptor < 0) {
+      long fd = RawSyscall(SYS_signalfd4, -1, &wanted, sizeof wanted, SFD_NONBLOCK | SFD_CLOEXEC);
+      if (fd >= 0) {
+        descriptor = MoveDescriptorHigh(static_cast<int>(fd));
+        runtime().descriptors.Reset(descriptor);
+        continue;  // what came before it existed makes no edge
+      }
+    }
+    self->awaited_signals = wanted;
+    uint64_t again = runtime().clock.Now() + 10'000'000;
+    long waited;
+    if (descriptor >= 0) {
+      DescriptorWait wait(scheduler, descriptor);
+      waited = wait.Wait(POLLIN, Waiting::kSignal, deadline);
+    } else {
+      waited = SleepUntil(scheduler, again < deadline ? again : deadline);  // no descriptor to be had
+    }
+    self->awaited_signals = 0;
+    if (waited == -EINTR && self->handled) {
+      result = -EINTR;
+      break;
+    }
+  }
+  if (descriptor >= 0) {
+    runtime().descriptors.Reset(descriptor);
+    scheduler->ViewOf(descriptor);
+    RawSyscall(SYS_close, descriptor);
+  }
+  return result;
+}
+
+long Sigaltstack(Scheduler* scheduler, const stack_t* stack, stack_t* old) {
+  Thread* self = scheduler->current();
+  stack_t before = self->alternate_stack;
+  auto here = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
+  auto base = reinterpret_cast<uintptr_t>(before.ss_sp);
+  bool on_it = (before.ss_flags & SS_DISABLE) == 0 && here - base < before.ss_size;
+  if (stack != nullptr) {
+    if (on_it) return -EPERM;
+    constexpr int kAutodisarm = static_cast<int>(1u << 31);
+    if ((stack->ss_flags & ~kAutodisarm) != 0 && (stack->ss_flags & ~kAutodisarm) != SS_DISABLE &&
+        (stack->ss_flags & ~kAutodisarm) != SS_ONSTACK) {
+      return -EINVAL;
+    }
+    bool off = (stack->ss_flags & SS_DISABLE) != 0;
+    const stack_t& wanted = off ? scheduler->own_alternate_stack : *stack;
+    long result = RawSyscall(SYS_sigaltstack, &wanted, nullptr);
+    if (result < 0) return result;
+    scheduler->kernel_alternate_stack = wanted;
+    self->alternate_stack = off ? stack_t{nullptr, SS_DISABLE, 0} : *stack;
+    if (!runtime().alternate_stacks_used.exchange(true)) RefreshActions();
+  }
+  if (old != nullptr) {
+    *old = before;
+    if (on_it) old->ss_flags |= SS_ONSTACK;
+  }
+  return 0;
+}
+
+long SendToThread(Scheduler* scheduler, int process, int tid, int signal, const siginfo_t* given) {
+  Runtime& rt = runtime();
+  if (tid <= 0 || (process != 0 && process <= 0)) return -EINVAL;
+  if (signal < 0 || signal > 64) return -EINVAL;
+  if (process != 0 && process != rt.pid) return RawSyscall(SYS_tgkill, process, tid, signal);
+  Thread* target = rt.threads.Find(tid);
+  if (target == nullptr) {
+    // Not a user thread of ours: another process's thread (tkill), or one of our kernel threads, or nobody.
+    return process == 0 ? RawSyscall(SYS_tkill, tid, signal) : RawSyscall(SYS_tgkill, process, tid, signal);
+  }
+  if (signal == 0) return 0;
+  if (signal == SIGKILL || signal == SIGSTOP) return RawSyscall(SYS_kill, rt.pid, signal);
+  siginfo_t info = {};
+  if (given != nullptr) {
+    info = *given;
+  } else {
+    info.si_code = SI_TKILL;
+    info.si_pid = rt.pid;
+    info.si_uid = static_cast<uid_t>(RawSyscall(SYS_getuid));
+  }
+  info.si_signo = signal;
+  uint64_t bit = SignalBit(signal);
+  bool blocked = (target->signal_mask & bit) != 0;
+  if (!blocked && Ignored(signal)) return 0;
+  RuntimeSection section(scheduler);
+  AddPending(target, info);
+  if (target == scheduler->current()) {
+    if (!blocked) scheduler->RequestAttention();
+  } else if (!blocked || (__atomic_load_n(&target->awaited_signals, __ATOMIC_RELAXED) & bit) != 0) {
+    Scheduler::Interrupt(target);
+  }
+  return 0;
+}
+
+}  // namespace bobbin

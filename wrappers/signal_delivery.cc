@@ -1,0 +1,402 @@
+#include "wrappers/signal_delivery.h"
+
+#include <sys/ucontext.h>
+
+#include "runtime/descriptors.h"
+#include "wrappers/signal.h"
+
+namespace bobbin {
+
+struct PendingSignal {
+  PendingSignal* next;
+  siginfo_t info;
+};
+
+namespace {
+
+constexpr int kSignals = 64;
+constexpr int kPool = 1024;
+constexpr int kRing = 64;
+constexpr unsigned long kOnStack = SA_ONSTACK;
+
+// Signals that came while a scheduler was in the runtime, for the next look.
+struct Ring {
+  siginfo_t signals[kRing];
+  volatile int count = 0;
+};
+
+KernelAction actions[kSignals + 1];  // as the program set them
+bool known[kSignals + 1];            // else: as the process was started with
+SpinLock actions_lock;
+PendingSignal pool[kPool];
+PendingSignal* free_nodes = nullptr;
+int used_nodes = 0;
+SpinLock pool_lock;
+Ring rings[kMaxSchedulers];
+
+// The kernel keeps both kinds of handler in one field (sigaction(2), SA_SIGINFO).
+using Handler = void (*)(int);
+using ActionHandler = void (*)(int, siginfo_t*, void*);
+Handler AsHandler(ActionHandler action) { return reinterpret_cast<Handler>(reinterpret_cast<void*>(action)); }
+ActionHandler AsAction(Handler handler) { return reinterpret_cast<ActionHandler>(reinterpret_cast<void*>(handler)); }
+
+bool IsHandler(void (*handler)(int)) { return handler != SIG_DFL && handler != SIG_IGN; }
+
+void LearnAction(int signal) {
+  if (known[signal]) return;
+  RawSyscall(SYS_rt_sigaction, signal, nullptr, &actions[signal], sizeof(uint64_t));
+  known[signal] = true;
+}
+
+bool IsFault(int signal, const siginfo_t* info) {
+  bool kind = signal == SIGSEGV || signal == SIGBUS || signal == SIGFPE || signal == SIGILL || signal == SIGTRAP ||
+              signal == SIGSYS;
+  return kind && info->si_code > 0;
+}
+
+// Calls the program's handler for `signal` on the thread that runs, inside the kernel's signal frame.
+void RunHandler(Scheduler* scheduler, int signal, siginfo_t* info, ucontext_t* context) {
+  KernelAction action = actions[signal];
+  if (!IsHandler(action.handler)) return;
+  Thread* self = scheduler == nullptr ? nullptr : scheduler->current();
+  uint64_t during = 0;
+  if (self != nullptr) {
+    uint64_t interrupted;
+    __builtin_memcpy(&interrupted, &context->uc_sigmask, sizeof interrupted);
+    during = interrupted | action.mask | ((action.flags & SA_NODEFER) != 0 ? 0 : SignalBit(signal));
+    self->signal_mask = during;
+    scheduler->kernel_mask = during;
+    self->handled = true;
+    if ((action.flags & SA_RESTART) == 0) self->restart = false;
+    ++scheduler->counters().signals_delivered;
+  }
+  if ((action.flags & SA_RESETHAND) != 0) {
+    KernelAction plain = {SIG_DFL, 0, nullptr, 0};
+    actions[signal] = plain;
+    if (signal != SIGSEGV && signal != SIGBUS) RawSyscall(SYS_rt_sigaction, signal, &plain, nullptr, sizeof plain.mask);
+  }
+  bool handled = self != nullptr && self->handled;
+  bool restart = self == nullptr || self->restart;
+  AsAction(action.handler)(signal, info, context);
+  if (self != nullptr) {
+    // The handler's own calls may have been interrupted and have said so: what counts is the call it interrupted.
+    self->handled = handled;
+    self->restart = restart;
+    uint64_t after;
+    __builtin_memcpy(&after, &context->uc_sigmask, sizeof after);
+    self->signal_mask = after;
+    scheduler->kernel_mask = after;
+  }
+}
+
+// Who gets a signal sent to the process. Returns: null when everyone blocks it.
+Thread* ChooseTarget(Scheduler* scheduler, int signal) {
+  uint64_t bit = SignalBit(signal);
+  Runtime& rt = runtime();
+  Thread* main = rt.threads.Find(rt.pid);
+  if (main != nullptr && (main->signal_mask & bit) == 0) return main;
+  Thread* current = scheduler->current();
+  if (current->state == ThreadState::kRunning && current->tid != 0 && (current->signal_mask & bit) == 0) return current;
+  struct Search {
+    uint64_t bit;
+    Thread* found;
+  } search = {bit, nullptr};
+  rt.threads.ForEach(
+      [](Thread* thread, void* argument) {
+        auto* wanted = static_cast<Search*>(argument);
+        if ((thread->signal_mask & wanted->bit) != 0 || thread->state == ThreadState::kDone) return true;
+        wanted->found = thread;
+        return false;
+      },
+      &search);
+  return search.found;
+}
+
+void RouteOne(Scheduler* scheduler, const siginfo_t& info) {
+  int signal = info.si_signo;
+  Thread* target = ChooseTarget(scheduler, signal);
+  if (target == nullptr) {
+    // Everyone blocks it now: back to the kernel, which holds it for the process while this kernel thread blocks it too.
+    uint64_t mask = scheduler->kernel_mask;
+    scheduler->SetKernelMask(mask | SignalBit(signal));
+    siginfo_t copy = info;
+    RawSyscall(SYS_rt_sigqueueinfo, runtime().pid, signal, &copy);
+    return;
+  }
+  AddPending(target, info);
+  if (target == scheduler->current() && target->state == ThreadState::kRunning) {
+    scheduler->RequestAttention();
+  } else {
+    Scheduler::Interrupt(target);
+  }
+}
+
+void RouteRing(Scheduler* scheduler) {
+  Ring& ring = rings[scheduler->index()];
+  while (ring.count > 0) {
+    siginfo_t taken[kRing];
+    uint64_t all = ~uint64_t{0}, before;
+    RawSyscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof all);
+    int count = ring.count;
+    for (int i = 0; i < count; ++i) taken[i] = ring.signals[i];
+    ring.count = 0;
+    RawSyscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, nullptr, sizeof before);
+    for (int i = 0; i < count; ++i) RouteOne(scheduler, taken[i]);
+  }
+}
+
+void OnSignal(int signal, siginfo_t* info, void* context) {
+  Scheduler* scheduler = Scheduler::Current();
+  auto* frame = static_cast<ucontext_t*>(context);
+  if (scheduler == nullptr) {
+    RunHandler(nullptr, signal, info, frame);
+    return;
+  }
+  // SIGPIPE is raised by what this thread does.
+  bool own = IsFault(signal, info) || signal == SIGPIPE || scheduler->redelivered_signal == signal;
+  if (scheduler->redelivered_signal == signal) scheduler->redelivered_signal = 0;
+  if (own && !scheduler->in_runtime()) {
+    RunHandler(scheduler, signal, info, frame);
+    return;
+  }
+  if (scheduler->in_runtime()) {
+    Ring& ring = rings[scheduler->index()];
+    bool twice = false;
+    for (int i = 0; i < ring.count && signal < 32; ++i) twice = twice || ring.signals[i].si_signo == signal;
+    if (!twice && ring.count < kRing) {
+      ring.signals[ring.count] = *info;
+      ring.signals[ring.count].si_signo = signal;
+      ring.count = ring.count + 1;
+    }
+    scheduler->RequestAttention();
+    return;
+  }
+  scheduler->EnterRuntime();
+  Thread* target = ChooseTarget(scheduler, signal);
+  if (target != scheduler->current()) RouteOne(scheduler, *info);
+  scheduler->LeaveRuntime();
+  if (target == scheduler->current()) RunHandler(scheduler, signal, info, frame);
+}
+
+void Route(Scheduler* scheduler) { RouteRing(scheduler); }
+
+void Attend(Scheduler* scheduler) {
+  scheduler->EnterRuntime();
+  RouteRing(scheduler);
+  Thread* self = scheduler->current();
+  if (self->signal_mask != scheduler->kernel_mask) scheduler->SetKernelMask(self->signal_mask);
+  self->restart = true;
+  self->handled = false;
+  siginfo_t info;
+  while (int signal = TakePending(self, ~self->signal_mask, &info)) {
+    // The kernel makes the frame and calls OnSignal, which runs the handler, all before the call below returns.
+    scheduler->redelivered_signal = signal;
+    scheduler->LeaveRuntimeQuietly();
+    RawSyscall(SYS_rt_tgsigqueueinfo, runtime().pid, scheduler->kernel_tid(), signal, &info);
+    scheduler->redelivered_signal = 0;
+    scheduler->EnterRuntime();
+  }
+  scheduler->LeaveRuntimeQuietly();
+}
+
+void PutNumber(char** at, uint64_t value) {
+  char digits[20];
+  int n = 0;
+  do {
+    digits[n++] = static_cast<char>('0' + value % 10);
+    value /= 10;
+  } while (value != 0);
+  while (n > 0) *(*at)++ = digits[--n];
+}
+
+void PutText(char** at, const char* text) {
+  while (*text != '\0') *(*at)++ = *text++;
+}
+
+void ReportOverflow(Thread* thread, const StackBlock& block) {
+  char line[160];
+  char* at = line;
+  PutText(&at, "stack overflow in thread ");
+  if (thread->name[0] != '\0') {
+    PutText(&at, "'");
+    PutText(&at, thread->name);
+    PutText(&at, "' ");
+  }
+  PutText(&at, "(id ");
+  PutNumber(&at, static_cast<uint64_t>(thread->tid));
+  PutText(&at, "): its stack of ");
+  PutNumber(&at, (block.size - block.guard) / 1024);
+  PutText(&at, " KiB is used up");
+  *at = '\0';
+  Warn(line);
+}
+
+// SIGSEGV and SIGBUS, always ours: an overflow is reported, all else is the program's.
+void OnFault(int signal, siginfo_t* info, void* context) {
+  Scheduler* scheduler = Scheduler::Current();
+  StackBlock block;
+  bool kernel = info->si_code > 0;
+  if (scheduler != nullptr && kernel && runtime().stacks.FindBlock(info->si_addr, &block) &&
+      reinterpret_cast<uintptr_t>(info->si_addr) - block.base < block.guard) {
+    Thread* self = scheduler->current();
+    uintptr_t stack = static_cast<uintptr_t>(static_cast<ucontext_t*>(context)->uc_mcontext.gregs[REG_RSP]);
+    // A wild pointer into somebody else's guard is no overflow.
+    bool own = stack - block.base < block.size + 65536 || stack + 65536 - block.base < block.size + 65536;
+    if (own) ReportOverflow(self, block);
+  }
+  if (IsHandler(actions[signal].handler)) {
+    if (kernel) {
+      RunHandler(scheduler, signal, info, static_cast<ucontext_t*>(context));
+    } else {
+      OnSignal(signal, info, context);
+    }
+    return;
+  }
+  if (!kernel && actions[signal].handler == SIG_IGN) return;
+  // The default action, from the faulting instruction itself so that a core file shows it.
+  KernelAction plain = {SIG_DFL, 0, nullptr, 0};
+  RawSyscall(SYS_rt_sigaction, signal, &plain, nullptr, sizeof plain.mask);
+  if (!kernel) RawSyscall(SYS_tgkill, runtime().pid, RawSyscall(SYS_gettid), signal);
+}
+
+extern "C" void bobbin_restore_rt();
+// Byte for byte libc's own, without unwind information: that is how unwinders know a signal frame.
+asm(R"(
+.text
+.byte 0x90
+.hidden bobbin_restore_rt
+.type bobbin_restore_rt,@function
+bobbin_restore_rt:
+  .byte 0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05
+.size bobbin_restore_rt, .-bobbin_restore_rt
+)");
+
+constexpr unsigned long kSaRestorer = 0x04000000;
+
+void InstallFault(int signal) {
+  LearnAction(signal);
+  KernelAction ours = {AsHandler(&OnFault), SA_SIGINFO | SA_ONSTACK | kSaRestorer,
+                       &bobbin_restore_rt, actions[signal].mask};
+  RawSyscall(SYS_rt_sigaction, signal, &ours, nullptr, sizeof ours.mask);
+}
+
+}  // namespace
+
+void AddPending(Thread* thread, const siginfo_t& info) {
+  SpinLockHolder hold(&pool_lock);
+  uint64_t bit = SignalBit(info.si_signo);
+  uint64_t pending = thread->pending_signals.load(std::memory_order_relaxed);
+  if (info.si_signo < 32 && (pending & bit) != 0) return;
+  PendingSignal* node = free_nodes;
+  if (node != nullptr) {
+    free_nodes = node->next;
+  } else if (used_nodes < kPool) {
+    node = &pool[used_nodes++];
+  }
+  // With the pool used up the signal is kept, its particulars are not.
+  if (node != nullptr) {
+    node->info = info;
+    node->next = nullptr;
+    PendingSignal** end = &thread->pending;
+    while (*end != nullptr) end = &(*end)->next;
+    *end = node;
+  }
+  thread->pending_signals.store(pending | bit, std::memory_order_release);
+}
+
+int TakePending(Thread* thread, uint64_t wanted, siginfo_t* info) {
+  if ((thread->pending_signals.load(std::memory_order_relaxed) & wanted) == 0) return 0;
+  SpinLockHolder hold(&pool_lock);
+  uint64_t pending = thread->pending_signals.load(std::memory_order_relaxed);
+  if ((pending & wanted) == 0) return 0;
+  int signal = __builtin_ctzll(pending & wanted) + 1;
+  *info = siginfo_t();
+  info->si_signo = signal;
+  bool found = false, more = false;
+  for (PendingSignal** link = &thread->pending; *link != nullptr;) {
+    PendingSignal* node = *link;
+    if (node->info.si_signo != signal) {
+      link = &node->next;
+      continue;
+    }
+    if (found) {
+      more = true;
+      break;
+    }
+    found = true;
+    *info = node->info;
+    *link = node->next;
+    node->next = free_nodes;
+    free_nodes = node;
+  }
+  if (!more) thread->pending_signals.store(pending & ~SignalBit(signal), std::memory_order_release);
+  return signal;
+}
+
+bool Ignored(int signal) {
+  SpinLockHolder hold(&actions_lock);
+  LearnAction(signal);
+  void (*handler)(int) = actions[signal].handler;
+  if (handler == SIG_IGN) return true;
+  bool harmless = signal == SIGCHLD || signal == SIGURG || signal == SIGWINCH || signal == SIGCONT;
+  return handler == SIG_DFL && harmless;
+}
+
+long RtSigaction(Scheduler* scheduler, int signal, const KernelAction* action, KernelAction* old, size_t size) {
+  if (signal < 1 || signal > kSignals || size != sizeof(uint64_t) || signal == SIGKILL || signal == SIGSTOP) {
+    return RawSyscall(SYS_rt_sigaction, signal, action, old, size);
+  }
+  RuntimeSection section(scheduler);
+  SpinLockHolder hold(&actions_lock);
+  LearnAction(signal);
+  KernelAction before = actions[signal];
+  if (action != nullptr) {
+    KernelAction wanted = *action;
+    actions[signal] = wanted;
+    KernelAction kernel = wanted;
+    if (signal == SIGSEGV || signal == SIGBUS) {
+      kernel.handler = AsHandler(&OnFault);
+      kernel.flags = (wanted.flags & (SA_NODEFER | SA_RESTART)) | SA_SIGINFO | SA_ONSTACK | kSaRestorer;
+      kernel.restorer = &bobbin_restore_rt;
+    } else if (IsHandler(wanted.handler)) {
+      kernel.handler = AsHandler(&OnSignal);
+      kernel.flags = (wanted.flags | SA_SIGINFO) & ~static_cast<unsigned long>(SA_RESETHAND);
+      // Our own alternate stack is no place for a handler that may park: only threads with one of their own use it.
+      if (!runtime().alternate_stacks_used.load(std::memory_order_relaxed)) kernel.flags &= ~kOnStack;
+    }
+    long result = RawSyscall(SYS_rt_sigaction, signal, &kernel, nullptr, size);
+    if (result < 0) {
+      actions[signal] = before;
+      return result;
+    }
+  }
+  if (old != nullptr) *old = before;
+  return 0;
+}
+
+void RefreshActions() {
+  SpinLockHolder hold(&actions_lock);
+  for (int signal = 1; signal <= kSignals; ++signal) {
+    const KernelAction& wanted = actions[signal];
+    bool ours = known[signal] && IsHandler(wanted.handler) && signal != SIGSEGV && signal != SIGBUS;
+    if (!ours || (wanted.flags & kOnStack) == 0) continue;
+    KernelAction kernel = wanted;
+    kernel.handler = AsHandler(&OnSignal);
+    kernel.flags = (wanted.flags | SA_SIGINFO) & ~static_cast<unsigned long>(SA_RESETHAND);
+    RawSyscall(SYS_rt_sigaction, signal, &kernel, nullptr, sizeof kernel.mask);
+  }
+}
+
+void StartSignals() {
+  runtime().hooks.attend = &Attend;
+  runtime().hooks.route = &Route;
+  InstallFault(SIGSEGV);
+  InstallFault(SIGBUS);
+}
+
+void StopSignals() {
+  for (int signal : {SIGSEGV, SIGBUS}) RawSyscall(SYS_rt_sigaction, signal, &actions[signal], nullptr, sizeof(uint64_t));
+  runtime().hooks = Hooks();
+}
+
+}  // namespace bobbin

@@ -1,0 +1,27 @@
+// The machinery beneath signal.h: dispositions as the program sees them, pending signals, and the kernel's handler.
+#ifndef BOBBIN_WRAPPERS_SIGNAL_DELIVERY_H_
+#define BOBBIN_WRAPPERS_SIGNAL_DELIVERY_H_
+
+#include <signal.h>
+
+#include "wrappers/call.h"
+
+namespace bobbin {
+
+constexpr uint64_t SignalBit(int signal) { return uint64_t{1} << (signal - 1); }
+
+// Makes `info` pending for `thread`. Callers: inside the runtime.
+void AddPending(Thread* thread, const siginfo_t& info);
+
+// Takes the pending signal with the lowest number among `wanted`. Returns: its number, 0 when there is none.
+int TakePending(Thread* thread, uint64_t wanted, siginfo_t* info);
+
+// Tells whether the program's disposition makes nothing of `signal`: SIG_IGN, or a default that ignores.
+bool Ignored(int signal);
+
+// Gives handlers that ask for SA_ONSTACK what they ask for, once threads have alternate stacks of their own.
+void RefreshActions();
+
+}  // namespace bobbin
+
+#endif  // BOBBIN_WRAPPERS_SIGNAL_DELIVERY_H_

@@ -1,0 +1,129 @@
+// Starts the runtime when the library is loaded, checks that it works, and falls back to kernel threads where not.
+//
+// BOBBIN=off keeps a process on kernel threads.
+#include <pthread.h>
+#include <semaphore.h>
+#include <cstdlib>
+
+#include "wrappers/signal.h"
+#include "wrappers/table.h"
+#include "wrappers/ways_in/libc_text.h"
+
+namespace bobbin {
+
+namespace {
+
+// The calls whose every site in libc must be ours before a thread may be made: one that slipped through would make a
+// kernel thread of a user thread, or put a scheduler to sleep for good.
+bool Essential(long nr) {
+  return nr == SYS_clone3 || nr == SYS_exit || nr == SYS_futex || nr == SYS_gettid || nr == SYS_rt_sigprocmask ||
+         nr == SYS_tgkill || nr == SYS_set_robust_list || nr == SYS_rseq;
+}
+
+struct SiteCheck {
+  bool missed = false;
+  bool clone = false;
+  bool exit = false;
+};
+
+// Makes a thread with libc's own pthread_create and looks at what it runs on.
+struct ThreadCheck {
+  sem_t go, done;
+  bool user_thread = false;
+};
+
+void* CheckedThread(void* argument) {
+  auto* check = static_cast<ThreadCheck*>(argument);
+  Scheduler* scheduler = Scheduler::Current();
+  check->user_thread = scheduler != nullptr && scheduler->current()->fs_base == ReadFsBase() &&
+                       static_cast<uint64_t>(pthread_self()) == ReadFsBase();
+  sem_wait(&check->go);
+  sem_post(&check->done);
+  return check;
+}
+
+// Returns: "" when libc's threads are ours, else what is wrong.
+const char* SelfCheck() {
+  ThreadCheck check;
+  sem_init(&check.go, 0, 0);
+  sem_init(&check.done, 0, 0);
+  Runtime& rt = runtime();
+  uint64_t parked = rt.schedulers[0]->counters().parks;
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setstacksize(&attributes, 65536);
+  Scheduler::Current()->current()->next_placement = 0;
+  pthread_t thread;
+  int error = pthread_create(&thread, &attributes, &CheckedThread, &check);
+  pthread_attr_destroy(&attributes);
+  if (error != 0) return "the self-check could not make a thread";
+  // The thread runs when we wait, waits itself, and we wake each other: both directions of the futex.
+  sem_post(&check.go);
+  sem_wait(&check.done);
+  void* result = nullptr;
+  pthread_join(thread, &result);
+  if (!check.user_thread || result != &check) return "libc's threads did not become user threads (unknown libc?)";
+  if (rt.schedulers[0]->counters().parks == parked) return "libc's waits did not reach the runtime (unknown libc?)";
+  return "";
+}
+
+const char* TakeOverLibc() {
+  LibcTextReport report = PatchLibcText(&TableWants);
+  if (report.error[0] != '\0') return report.error;
+  SiteCheck check;
+  ForEachLibcSite(
+      [](const SystemCallSite& site, void* argument) {
+        auto* seen = static_cast<SiteCheck*>(argument);
+        bool patched = site.status == SiteStatus::kPatched;
+        if (site.nr == SYS_clone3) seen->clone = patched;
+        if (site.nr == SYS_exit) seen->exit = patched;
+        if (!patched && (Essential(site.nr) || site.status == SiteStatus::kUnknown)) seen->missed = true;
+      },
+      &check);
+  if (check.missed || !check.clone || !check.exit) return "this libc has system-call sites of unknown shape";
+  return SelfCheck();
+}
+
+__attribute__((constructor)) void StartRuntime() {
+  MakeRuntime();
+  Runtime& rt = runtime();
+  const char* off = getenv("BOBBIN");
+  if (off != nullptr && off[0] == 'o' && off[1] == 'f' && off[2] == 'f' && off[3] == '\0') {
+    rt.inactive_reason = "BOBBIN=off";
+    return;
+  }
+  Options options;
+  const char* bad = OptionsFromEnvironment(&options);
+  if (bad != nullptr) {
+    rt.inactive_reason = "a BOBBIN_ variable has a bad value";
+    Warn("running on kernel threads: a BOBBIN_ variable has a bad value:");
+    Warn(bad);
+    return;
+  }
+  // The others join in when libc is known to be ours.
+  int schedulers = options.schedulers;
+  options.schedulers = 1;
+  const char* problem = "";
+  if (!rt.Start(options)) {
+    problem = rt.inactive_reason;
+  } else {
+    StartSignals();
+    problem = TakeOverLibc();
+    if (problem[0] != '\0') {
+      RestoreLibcText();
+      StopSignals();
+      rt.Abandon(problem);
+    }
+  }
+  if (problem[0] != '\0') {
+    Warn("running on kernel threads, because:");
+    Warn(problem);
+    return;
+  }
+  options.schedulers = schedulers;
+  if (schedulers != 1 && rt.Configure(options) != 0) Warn("fewer schedulers than asked: no kernel thread to be had");
+}
+
+}  // namespace
+
+}  // namespace bobbin

@@ -1,0 +1,138 @@
+#include "wrappers/thread.h"
+
+#include <linux/futex.h>
+#include <linux/sched.h>
+#include <new>
+#include <sched.h>
+
+#include "wrappers/futex.h"
+
+namespace bobbin {
+
+namespace {
+
+struct NewThread {
+  uint64_t flags;
+  uint64_t stack_low;  // 0: not known
+  uint64_t stack_top;
+  uint64_t thread_pointer;
+  uint32_t* parent_tid;
+  uint32_t* child_tid;
+};
+
+// Below the stack's top, where the child's registers wait for it; its own first frame may overwrite them.
+constexpr uint64_t kRegistersBelowTop = 256;
+
+void StartChild(void* registers) { bobbin_load_registers(static_cast<const Registers*>(registers)); }
+
+long MakeThread(Scheduler* scheduler, const Registers* registers, const NewThread& wanted) {
+  RuntimeSection section(scheduler);
+  Runtime& rt = runtime();
+  Thread* creator = scheduler->current();
+  Thread* thread = rt.threads.Allocate();
+  if (thread == nullptr) return -EAGAIN;
+  uint64_t top = wanted.stack_top & ~uint64_t{15};
+  auto* start = new (reinterpret_cast<void*>(top - kRegistersBelowTop)) Registers(*registers);
+  start->rsp = wanted.stack_top;
+  thread->fs_base = (wanted.flags & CLONE_SETTLS) != 0 ? wanted.thread_pointer : creator->fs_base;
+  thread->stack_low = wanted.stack_low;
+  thread->signal_mask = creator->signal_mask;
+  thread->mask_slot = rt.masks.Add(thread->signal_mask);
+  auto tid = static_cast<uint32_t>(thread->tid);
+  if ((wanted.flags & CLONE_CHILD_CLEARTID) != 0) thread->clear_tid = wanted.child_tid;
+  if ((wanted.flags & CLONE_PARENT_SETTID) != 0) *wanted.parent_tid = tid;
+  if ((wanted.flags & CLONE_CHILD_SETTID) != 0) *wanted.child_tid = tid;
+  rt.Place(creator)->Spawn(thread, top, &StartChild, start);
+  return static_cast<long>(tid);
+}
+
+bool IsThread(uint64_t flags) { return (flags & CLONE_VM) != 0 && (flags & CLONE_THREAD) != 0; }
+
+}  // namespace
+
+long Clone3(Scheduler* scheduler, Registers* registers) {
+  auto* args = reinterpret_cast<const struct clone_args*>(registers->rdi);
+  if (registers->rsi < CLONE_ARGS_SIZE_VER0) return -EINVAL;
+  if (IsThread(args->flags)) {
+    NewThread wanted = {args->flags,
+                        args->stack,
+                        args->stack + args->stack_size,
+                        args->tls,
+                        reinterpret_cast<uint32_t*>(args->parent_tid),
+                        reinterpret_cast<uint32_t*>(args->child_tid)};
+    return MakeThread(scheduler, registers, wanted);
+  }
+  if ((args->flags & CLONE_VM) == 0) {
+    long result = RawSyscall(SYS_clone3, registers->rdi, registers->rsi);
+    if (result == 0) runtime().ResetAfterFork();
+    return result;
+  }
+  // posix_spawn: the child runs beside us on a stack of its own, until it executes a program.
+  Registers child = *registers;
+  if (args->stack != 0) child.rsp = args->stack + args->stack_size;
+  return bobbin_clone_with_registers(SYS_clone3, registers, &child);
+}
+
+long Clone(Scheduler* scheduler, Registers* registers) {
+  uint64_t flags = registers->rdi;
+  uint64_t stack = registers->rsi;
+  if (IsThread(flags)) {
+    NewThread wanted = {flags,
+                        0,
+                        stack,
+                        registers->r8,
+                        reinterpret_cast<uint32_t*>(registers->rdx),
+                        reinterpret_cast<uint32_t*>(registers->r10)};
+    return MakeThread(scheduler, registers, wanted);
+  }
+  if ((flags & CLONE_VM) != 0 && stack != 0) {
+    Registers child = *registers;
+    child.rsp = stack;
+    return bobbin_clone_with_registers(SYS_clone, registers, &child);
+  }
+  flags &= ~static_cast<uint64_t>(CLONE_VM | CLONE_VFORK);
+  if (stack != 0) {
+    Registers child = *registers;
+    Registers changed = *registers;
+    child.rsp = stack;
+    changed.rdi = flags;
+    return bobbin_clone_with_registers(SYS_clone, &changed, &child);
+  }
+  long result = RawSyscall(SYS_clone, flags, 0, registers->rdx, registers->r10, registers->r8);
+  if (result == 0) runtime().ResetAfterFork();
+  return result;
+}
+
+long Fork(Scheduler*) {
+  long result = RawSyscall(SYS_fork);
+  if (result == 0) runtime().ResetAfterFork();
+  return result;
+}
+
+void ExitThread(Scheduler* scheduler, int status) {
+  Thread* self = scheduler->current();
+  if (runtime().threads.alive() == 1) RawSyscall(SYS_exit_group, status);
+  scheduler->EnterRuntime();
+  ReleaseRobustList(scheduler, self);
+  scheduler->Exit([](Thread* thread) {
+    if (thread->clear_tid == nullptr) return;
+    // Read first: whoever joins may free the memory as soon as the word is 0.
+    uint32_t* word = thread->clear_tid;
+    __atomic_store_n(word, 0, __ATOMIC_SEQ_CST);
+    runtime().parking.Wake(word, 1 << 30, ~uint32_t{0});
+    if (runtime().foreign_threads.load(std::memory_order_relaxed)) RawSyscall(SYS_futex, word, FUTEX_WAKE, 1 << 30);
+  });
+}
+
+long SetTidAddress(Scheduler* scheduler, uint32_t* address) {
+  scheduler->current()->clear_tid = address;
+  return scheduler->current()->tid;
+}
+
+long SetRobustList(Scheduler* scheduler, void* head, size_t size) {
+  if (size != sizeof(struct robust_list_head)) return -EINVAL;
+  scheduler->current()->robust_list = head;
+  return 0;
+}
+
+}  // namespace bobbin

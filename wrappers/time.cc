@@ -1,0 +1,57 @@
+#include "wrappers/time.h"
+
+namespace bobbin {
+
+long SleepUntil(Scheduler* scheduler, uint64_t deadline) {
+  ParkRequest request;
+  request.waiting = Waiting::kTime;
+  request.deadline = deadline;
+  request.interruptible = true;
+  for (;;) {
+    long result = scheduler->WaitReady(nullptr, 0, request);
+    if (result == -ETIMEDOUT) return 0;
+    if (!GoesOnUnhandled(scheduler)) return -EINTR;
+  }
+}
+
+long ClockNanosleep(Scheduler* scheduler, int clock, int flags, const struct timespec* time, struct timespec* left) {
+  if (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC && clock != CLOCK_BOOTTIME && clock != CLOCK_TAI) {
+    // Clocks of CPU time, and bad ones: the kernel's business, on a worker's time.
+    return CallOnWorker(scheduler, Lane::kOther, SYS_clock_nanosleep, clock, flags, reinterpret_cast<long>(time),
+                        reinterpret_cast<long>(left));
+  }
+  if (!ValidTime(*time)) return -EINVAL;
+  uint64_t wanted = ToNanoseconds(*time);
+  if ((flags & TIMER_ABSTIME) == 0) {
+    uint64_t deadline = runtime().clock.Now() + wanted;
+    long result = SleepUntil(scheduler, deadline);
+    if (result == -EINTR && left != nullptr) {
+      uint64_t now = runtime().clock.Now();
+      *left = ToTimespec(now < deadline ? deadline - now : 0);
+    }
+    return result;
+  }
+  // The clock may be set while we sleep: look at it again when the time should have come.
+  for (;;) {
+    uint64_t now = ReadKernelClock(clock);
+    if (now >= wanted) return 0;
+    long result = SleepUntil(scheduler, runtime().clock.Now() + (wanted - now));
+    if (result < 0) return result;
+  }
+}
+
+long Nanosleep(Scheduler* scheduler, const struct timespec* time, struct timespec* left) {
+  return ClockNanosleep(scheduler, CLOCK_MONOTONIC, 0, time, left);
+}
+
+long SchedYield(Scheduler* scheduler) {
+  scheduler->Yield();
+  return 0;
+}
+
+long Pause(Scheduler* scheduler) {
+  SleepUntil(scheduler, kNever);
+  return -EINTR;
+}
+
+}  // namespace bobbin
