@@ -30,8 +30,9 @@ void AppendEscaped(absl::string_view text, std::string* out) {
 }
 
 absl::StatusOr<std::unique_ptr<AccessLog>> AccessLog::Open(const std::string& name) {
-  int descriptor = name == "-" ? dup(STDOUT_FILENO)
-                               : open(name.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+  int descriptor = name == "-"
+                       ? dup(STDOUT_FILENO)
+                       : open(name.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
   if (descriptor < 0) {
     return absl::ErrnoToStatus(errno, absl::StrCat("cannot open the access log ", name));
   }

@@ -1,7 +1,8 @@
 // Writes the access log in combined format, away from the threads that serve requests.
 //
-// A request's thread formats its line into a bounded buffer in memory; one thread writes what has gathered, four times a
-// second or when half the buffer is full. Lines that find the buffer full are dropped and counted.
+// A request's thread formats its line into a bounded buffer in memory; one thread writes what has
+// gathered, four times a second or when half the buffer is full. Lines that find the buffer full
+// are dropped and counted.
 #ifndef KNOT_ACCESS_LOG_H_
 #define KNOT_ACCESS_LOG_H_
 
@@ -30,7 +31,7 @@ struct LogLine {
   const PeerAddress& peer;
   absl::string_view request;  // the request line as received, of any content
   int status = 0;
-  uint64_t bytes = 0;         // of the reply's body
+  uint64_t bytes = 0;  // of the reply's body
   absl::string_view referer;
   absl::string_view user_agent;
 };
@@ -72,7 +73,8 @@ class AccessLog {
   bool writer_ended_ = false;
 };
 
-// Appends `text` with quotes, backslashes, control and non-ASCII bytes escaped as \xHH, "-" where it is empty.
+// Appends `text` with quotes, backslashes, control and non-ASCII bytes escaped as \xHH, "-" where
+// it is empty.
 void AppendEscaped(absl::string_view text, std::string* out);
 
 }  // namespace knot

@@ -1,7 +1,8 @@
 // Lends the buffer a request is read into, the one used last first.
 //
-// A connection holds a buffer only between the arrival of a request and the end of its reply. Thousands of waiting
-// connections therefore share the few buffers in use, and the one lent is warm in the processor's cache.
+// A connection holds a buffer only between the arrival of a request and the end of its reply.
+// Thousands of waiting connections therefore share the few buffers in use, and the one lent is warm
+// in the processor's cache.
 #ifndef KNOT_BUFFER_POOL_H_
 #define KNOT_BUFFER_POOL_H_
 
@@ -16,8 +17,8 @@ inline constexpr size_t kMaxHeadBytes = 8192;
 inline constexpr size_t kMaxTargetBytes = 4096;
 
 struct RequestBuffer {
-  char input[kMaxHeadBytes];    // a request's head, and what came after it
-  char path[kMaxTargetBytes];   // a target decoded, where it needs decoding
+  char input[kMaxHeadBytes];   // a request's head, and what came after it
+  char path[kMaxTargetBytes];  // a target decoded, where it needs decoding
 };
 
 class BufferPool {
@@ -30,7 +31,8 @@ class BufferPool {
     for (RequestBuffer* buffer : spare_) delete buffer;
   }
 
-  // One atomic exchange where no more than one buffer is in use at a time, the rule on one scheduler.
+  // One atomic exchange where no more than one buffer is in use at a time, the rule on one
+  // scheduler.
   RequestBuffer* Take() {
     RequestBuffer* buffer = hot_.exchange(nullptr, std::memory_order_acquire);
     return buffer != nullptr ? buffer : TakeSpare();

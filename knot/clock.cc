@@ -50,9 +50,9 @@ void FormatHttpDate(int64_t time, char out[30]) {
   time_t seconds_since_epoch = time;
   tm parts;
   gmtime_r(&seconds_since_epoch, &parts);
-  std::snprintf(out, 30, "%s, %02d %s %04d %02d:%02d:%02d GMT", kDays[parts.tm_wday],
-                parts.tm_mday, kMonths[parts.tm_mon], (parts.tm_year + 1900) % 10000, parts.tm_hour,
-                parts.tm_min, parts.tm_sec);
+  std::snprintf(out, 30, "%s, %02d %s %04d %02d:%02d:%02d GMT", kDays[parts.tm_wday], parts.tm_mday,
+                kMonths[parts.tm_mon], (parts.tm_year + 1900) % 10000, parts.tm_hour, parts.tm_min,
+                parts.tm_sec);
 }
 
 absl::Status StartClock() {

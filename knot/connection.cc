@@ -74,11 +74,12 @@ bool Connection::WaitForRequest() {
   return false;
 }
 
-// Not inlined, nor the functions that follow: what they keep on the stack must not lie under a waiting Serve (C1).
+// Not inlined, nor the functions that follow: what they keep on the stack must not lie under a
+// waiting Serve (C1).
 [[gnu::noinline]] Connection::Next Connection::ServeReceived() {
   BufferPool::Lease buffer(group_.buffers);
   // More than a request needs is asked for, so that the answer also tells that there is no more.
-  ssize_t n = Receive(socket_, (*buffer).input, sizeof (*buffer).input);
+  ssize_t n = Receive(socket_, (*buffer).input, sizeof(*buffer).input);
   if (n <= 0) return Next::kClose;
   Input input{(*buffer).input, 0, static_cast<size_t>(n)};
   Next next = Next::kWait;
@@ -140,8 +141,9 @@ Connection::Next Connection::Answer(const Request& request, RequestBuffer& buffe
   return Finish(request, 200, sent, keep);
 }
 
-// Sends the client to the directory's name with its slash. The path begins with one slash, whatever the client sent: two
-// would name another host. Everything but the plainest characters is escaped, so that no browser sees a backslash either.
+// Sends the client to the directory's name with its slash. The path begins with one slash, whatever
+// the client sent: two would name another host. Everything but the plainest characters is escaped,
+// so that no browser sees a backslash either.
 [[gnu::noinline]] Connection::Next Connection::AnswerDirectory(const Request& request,
                                                                const Target& target, bool keep) {
   constexpr char kHex[] = "0123456789ABCDEF";
@@ -165,7 +167,8 @@ Connection::Next Connection::Answer(const Request& request, RequestBuffer& buffe
   return Finish(request, status, sent, keep);
 }
 
-// Answers bytes that are no request that could be served; where it ends is not known, so nothing after it counts.
+// Answers bytes that are no request that could be served; where it ends is not known, so nothing
+// after it counts.
 [[gnu::noinline]] Connection::Next Connection::Refuse(int status, absl::string_view head) {
   Sent sent = SendStatus(socket_, status, false, Persistence::kClose);
   group_.counters.requests.Add();
@@ -187,7 +190,8 @@ Connection::Next Connection::Finish(const Request& request, int status, const Se
   return sent.whole && keep ? Next::kWait : Next::kClose;
 }
 
-// Receives until the head that began to arrive is whole, kDone, or can be refused: 400, 408, 414, 431.
+// Receives until the head that began to arrive is whole, kDone, or can be refused: 400, 408, 414,
+// 431.
 [[gnu::noinline]] int Connection::ReceiveHead(Input& input) {
   input.MoveTo(0);
   int64_t deadline = MonotonicMs() + group_.header_timeout_ms;
@@ -209,7 +213,8 @@ Connection::Next Connection::Finish(const Request& request, int status, const Se
   }
 }
 
-// Receives the rest of a body and throws it away. Returns: kDone, kGone or the refusal: 400, 408, 413.
+// Receives the rest of a body and throws it away. Returns: kDone, kGone or the refusal: 400, 408,
+// 413.
 [[gnu::noinline]] int Connection::SkipBody(RequestParser& parser, Input& input) {
   const size_t head_end = input.begin;  // the request still lies before it
   int64_t deadline = MonotonicMs() + group_.header_timeout_ms;
@@ -241,7 +246,8 @@ Connection::Received Connection::ReceiveMore(Input& input, int64_t deadline_ms) 
   return Received::kMore;
 }
 
-// Closing while the client still sends would reset the connection, and the reset can overtake the reply.
+// Closing while the client still sends would reset the connection, and the reset can overtake the
+// reply.
 [[gnu::noinline]] void Connection::Linger() {
   if (shutdown(socket_, SHUT_WR) != 0) return;
   int64_t deadline = MonotonicMs() + kLingerMs;
@@ -249,16 +255,16 @@ Connection::Received Connection::ReceiveMore(Input& input, int64_t deadline_ms) 
     int64_t left = deadline - MonotonicMs();
     if (left <= 0 || WaitReadable(socket_, static_cast<int>(left)) == 0) return;
     BufferPool::Lease buffer(group_.buffers);
-    ssize_t n = Receive(socket_, (*buffer).input, sizeof (*buffer).input);
+    ssize_t n = Receive(socket_, (*buffer).input, sizeof(*buffer).input);
     if (n <= 0) return;
     taken += n;
   }
 }
 
-[[gnu::noinline]] void Connection::Log(absl::string_view request_line, int status,
-                                       const Sent& sent, const Request& request) {
-  group_.log->Append({peer_, request_line, status, sent.body_bytes, request.referer,
-                      request.user_agent});
+[[gnu::noinline]] void Connection::Log(absl::string_view request_line, int status, const Sent& sent,
+                                       const Request& request) {
+  group_.log->Append(
+      {peer_, request_line, status, sent.body_bytes, request.referer, request.user_agent});
 }
 
 }  // namespace knot

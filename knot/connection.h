@@ -11,12 +11,13 @@
 
 namespace knot {
 
-// State     waiting --a byte came--> serving --replied--> waiting (or serving, while pipelined requests remain)
+// State     waiting --a byte came--> serving --replied--> waiting (or serving, while pipelined
+// requests remain)
 //           waiting --idle time-out, end of input--> closed
 //           serving --refused--> lingering --the client closed, or enough--> closed
 //
-// Invariant C1: a waiting connection holds no buffer, and nothing below Serve's frame on the stack. Thousands wait for
-// each that is served, and their memory is what a request costs then.
+// Invariant C1: a waiting connection holds no buffer, and nothing below Serve's frame on the stack.
+// Thousands wait for each that is served, and their memory is what a request costs then.
 class Connection {
  public:
   // `peer` is read only where the group keeps a log.

@@ -163,10 +163,10 @@ FileCache::Opened FileCache::Open(absl::string_view path) {
     return opened;
   }
   opened.descriptor = result;
-  opened.status = fstat(result, &opened.stat) != 0  ? 500
-                  : S_ISREG(opened.stat.st_mode)     ? 200
+  opened.status = fstat(result, &opened.stat) != 0         ? 500
+                  : S_ISREG(opened.stat.st_mode)           ? 200
                   : S_ISDIR(opened.stat.st_mode) && !index ? 301
-                                                     : 403;
+                                                           : 403;
   if (opened.status != 200) close(opened.descriptor);
   return opened;
 }
@@ -179,8 +179,8 @@ std::shared_ptr<File> FileCache::Prepare(absl::string_view path, Opened& opened)
   file->inode = opened.stat.st_ino;
   file->modified = opened.stat.st_mtim;
   file->changed = opened.stat.st_ctim;
-  // Two changes within one tick of the file system's clock carry the same time, so a file that changed just now is
-  // loaded again at the next check.
+  // Two changes within one tick of the file system's clock carry the same time, so a file that
+  // changed just now is loaded again at the next check.
   timespec now;
   clock_gettime(CLOCK_REALTIME, &now);
   file->settled = now.tv_sec - file->changed.tv_sec >= 2;
@@ -232,8 +232,8 @@ bool FileCache::Reserve(File& file, int64_t bytes, int64_t descriptors) {
   return true;
 }
 
-// Drops the first file, in the order of the clock, that was not used since the hand passed and is not being sent.
-// Returns: false where all are being sent. Requires: mutex_ held.
+// Drops the first file, in the order of the clock, that was not used since the hand passed and is
+// not being sent. Returns: false where all are being sent. Requires: mutex_ held.
 bool FileCache::EvictOne() {
   for (size_t steps = 2 * nodes_.size(); steps > 0; --steps) {
     Node& node = nodes_.front();

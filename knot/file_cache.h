@@ -1,12 +1,15 @@
 // Keeps replies ready: for each file its prepared head, and its contents or an open descriptor.
 //
-// State of a path   unknown --Get--> loading --> cached --Get, once a second--> checked against the file system
+// State of a path   unknown --Get--> loading --> cached --Get, once a second--> checked against the
+// file system
 //                   cached --changed--> replaced   cached --gone, or room needed--> unknown
 //
 // Invariants
-//   F1  A File never changes. A file that changes on disk is seen by the next check, at most a second later, and gets a
+//   F1  A File never changes. A file that changes on disk is seen by the next check, at most a
+//   second later, and gets a
 //       new File; replies under way keep theirs alive.
-//   F2  Contents and descriptors held, those of replaced Files still in use included, never exceed the limits. A file
+//   F2  Contents and descriptors held, those of replaced Files still in use included, never exceed
+//   the limits. A file
 //       for which there is no room is served from a descriptor of its own and not kept.
 //   F3  Only regular files beneath the root are opened. What does not exist is not remembered.
 //   F4  One thread at a time loads a path that is not cached; the others wait for it.
@@ -47,15 +50,17 @@ struct File {
   absl::string_view Head() const { return {reply.data(), head_size}; }
   bool InMemory() const { return descriptor < 0; }
 
-  std::string reply;     // the head from Content-Type to its empty line; in memory: followed by the contents
+  std::string
+      reply;  // the head from Content-Type to its empty line; in memory: followed by the contents
   size_t head_size = 0;
-  uint64_t size = 0;     // of the contents
-  int descriptor = -1;   // open for reading where the contents are not in memory
-  dev_t device = 0;      // these five identify the state of the file on disk
+  uint64_t size = 0;    // of the contents
+  int descriptor = -1;  // open for reading where the contents are not in memory
+  dev_t device = 0;     // these five identify the state of the file on disk
   ino_t inode = 0;
   timespec modified{};
   timespec changed{};
-  bool settled = false;  // it had not changed for a while when it was loaded, so its times will tell of a change
+  bool settled = false;     // it had not changed for a while when it was loaded, so its times will
+                            // tell of a change
   CacheUse* use = nullptr;  // where it is accounted, null where it is not kept
   int64_t charge = 0;
 };
@@ -86,8 +91,9 @@ class FileCache {
   FileCache(int root, const MimeTypes& types, Limits limits)
       : root_(root), types_(types), limits_(limits) {}
 
-  // Finds what `path` names, relative to the root; where it is empty or ends in '/', index.html there. `now` is a clock
-  // in seconds, never 0. Blocks: this thread, while the file is loaded or checked. Callers: any thread.
+  // Finds what `path` names, relative to the root; where it is empty or ends in '/', index.html
+  // there. `now` is a clock in seconds, never 0. Blocks: this thread, while the file is loaded or
+  // checked. Callers: any thread.
   Lookup Get(absl::string_view path, uint32_t now);
 
   Counts GetCounts() const;
@@ -125,15 +131,16 @@ class FileCache {
   std::atomic<uint64_t> loads_{0};
   std::atomic<uint64_t> checks_{0};
 
-  mutable std::mutex mutex_;  // held for look-ups and changes of the lists, never over opening or reading a file
-  Nodes nodes_;               // the clock: its hand is at the front
+  mutable std::mutex
+      mutex_;    // held for look-ups and changes of the lists, never over opening or reading a file
+  Nodes nodes_;  // the clock: its hand is at the front
   absl::flat_hash_map<absl::string_view, Nodes::iterator> by_path_;  // keys are Node::path
   absl::flat_hash_set<std::string> loading_;
   std::condition_variable loaded_;
 };
 
-// Opens `path` beneath the directory `root` for reading, never outside of it, not by symbolic links either. Returns: a
-// descriptor or -errno. Source: openat2(2), RESOLVE_BENEATH.
+// Opens `path` beneath the directory `root` for reading, never outside of it, not by symbolic links
+// either. Returns: a descriptor or -errno. Source: openat2(2), RESOLVE_BENEATH.
 int OpenBeneath(int root, const char* path);
 
 }  // namespace knot

@@ -38,14 +38,15 @@ class OpenConnections {
   // After EndAll the socket sees its end at once, as if it had been there.
   void Add(int socket);
 
-  // Requires: the socket is still open, so that its number cannot have been given to another connection.
+  // Requires: the socket is still open, so that its number cannot have been given to another
+  // connection.
   void Remove(int socket) {
     std::lock_guard<std::mutex> lock(mutex_);
     sockets_.erase(socket);
   }
 
-  // Makes every connection see the end of its input. Replies under way, and those to requests received already, are
-  // still sent.
+  // Makes every connection see the end of its input. Replies under way, and those to requests
+  // received already, are still sent.
   void EndAll();
 
   uint64_t size() const {
@@ -59,20 +60,22 @@ class OpenConnections {
   bool ending_ = false;
 };
 
-// Lets threads that could not accept for want of descriptors or memory try again, one at a time and ever more slowly,
-// until one succeeds.
+// Lets threads that could not accept for want of descriptors or memory try again, one at a time and
+// ever more slowly, until one succeeds.
 class AcceptBackOff {
  public:
-  // Waits before the next try. Blocks: this thread, up to 0.1 s for each thread that waits before it.
+  // Waits before the next try. Blocks: this thread, up to 0.1 s for each thread that waits before
+  // it.
   void Wait();
 
   // Called after each accept that succeeded. One load where there was no failure.
   void Succeeded() {
-    if (delay_ms_.load(std::memory_order_relaxed) != 0) delay_ms_.store(0, std::memory_order_relaxed);
+    if (delay_ms_.load(std::memory_order_relaxed) != 0)
+      delay_ms_.store(0, std::memory_order_relaxed);
   }
 
  private:
-  std::mutex mutex_;                 // held by the thread whose turn it is, while it sleeps
+  std::mutex mutex_;  // held by the thread whose turn it is, while it sleeps
   std::atomic<int> delay_ms_{0};
 };
 
@@ -84,7 +87,7 @@ struct Group {
   Counters counters;
   OpenConnections open;
   AcceptBackOff back_off;
-  AccessLog* log = nullptr;            // null: off
+  AccessLog* log = nullptr;  // null: off
   int header_timeout_ms = 0;
   int idle_timeout_ms = 0;
   std::atomic<bool> stopping{false};

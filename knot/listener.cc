@@ -76,7 +76,8 @@ int StartListening(int descriptor, int send_timeout_s) {
   return listen(descriptor, kBacklog) == 0 ? 0 : -errno;
 }
 
-// Sockets that share a port would join those of another server that shares it too, so it is first taken alone.
+// Sockets that share a port would join those of another server that shares it too, so it is first
+// taken alone.
 int CheckFree(const ListenAddress& address) {
   int descriptor = Bind(address, false);
   if (descriptor < 0) return descriptor;

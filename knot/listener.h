@@ -7,12 +7,14 @@
 
 namespace knot {
 
-// Opens `count` sockets that listen on one address; with more than one the kernel spreads connections over them
-// (SO_REUSEPORT). Sets `address->port` to the real port where it was 0. Options that accepted sockets inherit, TCP_NODELAY
-// and SO_SNDTIMEO, are set here, once, instead of for each connection.
+// Opens `count` sockets that listen on one address; with more than one the kernel spreads
+// connections over them (SO_REUSEPORT). Sets `address->port` to the real port where it was 0.
+// Options that accepted sockets inherit, TCP_NODELAY and SO_SNDTIMEO, are set here, once, instead
+// of for each connection.
 //
 // Returns: `count` descriptors.
-// Errors:  AlreadyExists the port is busy; others as socket(2), bind(2), listen(2) give them. One line, with the address.
+// Errors:  AlreadyExists the port is busy; others as socket(2), bind(2), listen(2) give them. One
+// line, with the address.
 absl::StatusOr<std::vector<int>> Listen(ListenAddress* address, int count, int send_timeout_s);
 
 }  // namespace knot

@@ -22,7 +22,8 @@ int Fail(absl::string_view reason) {
   return kExitBadUsage;
 }
 
-// Must come before threads are made: they inherit the mask, so signals reach only the thread that waits for them.
+// Must come before threads are made: they inherit the mask, so signals reach only the thread that
+// waits for them.
 sigset_t BlockSignals() {
   signal(SIGPIPE, SIG_IGN);
   sigset_t set;

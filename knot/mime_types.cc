@@ -33,7 +33,8 @@ MimeTypes::MimeTypes(absl::string_view table) {
   for (absl::string_view line : absl::StrSplit(table, '\n')) {
     line = line.substr(0, line.find('#'));
     absl::string_view type;
-    for (absl::string_view word : absl::StrSplit(line, absl::ByAnyChar(" \t\r"), absl::SkipEmpty())) {
+    for (absl::string_view word :
+         absl::StrSplit(line, absl::ByAnyChar(" \t\r"), absl::SkipEmpty())) {
       if (type.empty()) {
         type = word;
       } else {
@@ -44,9 +45,10 @@ MimeTypes::MimeTypes(absl::string_view table) {
 }
 
 void MimeTypes::Add(absl::string_view extension, absl::string_view type) {
-  // Knot cannot know the encoding of a text; UTF-8 is what nearly all are, and without it browsers guess.
-  std::string value = absl::StartsWith(type, "text/") ? absl::StrCat(type, "; charset=utf-8")
-                                                      : std::string(type);
+  // Knot cannot know the encoding of a text; UTF-8 is what nearly all are, and without it browsers
+  // guess.
+  std::string value =
+      absl::StartsWith(type, "text/") ? absl::StrCat(type, "; charset=utf-8") : std::string(type);
   type_by_extension_[absl::AsciiStrToLower(extension)] = std::move(value);
 }
 

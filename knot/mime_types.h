@@ -11,14 +11,17 @@ namespace knot {
 
 class MimeTypes {
  public:
-  // Starts from a built-in table of the common types; `table`, text in the format of /etc/mime.types, goes before it.
+  // Starts from a built-in table of the common types; `table`, text in the format of
+  // /etc/mime.types, goes before it.
   explicit MimeTypes(absl::string_view table = {});
 
   // Reads /etc/mime.types, or nothing where there is none.
   static MimeTypes FromSystem();
 
-  // Returns: the value for Content-Type by the extension of `path`, upper or lower case; text types carry
-  // "; charset=utf-8". Without a known extension "application/octet-stream". Valid as long as this object.
+  // Returns: the value for Content-Type by the extension of `path`, upper or lower case; text types
+  // carry
+  // "; charset=utf-8". Without a known extension "application/octet-stream". Valid as long as this
+  // object.
   absl::string_view TypeOf(absl::string_view path) const;
 
  private:

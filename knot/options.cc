@@ -39,10 +39,9 @@ constexpr Name<Spawn> NamesOf(Spawn*, size_t i) {
 }
 
 constexpr Name<Send> NamesOf(Send*, size_t i) {
-  constexpr Name<Send> names[] = {{Send::kAuto, "auto"},         {Send::kCache, "cache"},
-                                  {Send::kNonblocking, "nonblocking"},
-                                  {Send::kBlocking, "blocking"}, {Send::kPoll, "poll"},
-                                  {Send::kInline, "inline"}};
+  constexpr Name<Send> names[] = {
+      {Send::kAuto, "auto"},         {Send::kCache, "cache"}, {Send::kNonblocking, "nonblocking"},
+      {Send::kBlocking, "blocking"}, {Send::kPoll, "poll"},   {Send::kInline, "inline"}};
   return i < std::size(names) ? names[i] : Name<Send>{{}, nullptr};
 }
 
@@ -59,7 +58,8 @@ constexpr Name<tuning::Accept> NamesOf(tuning::Accept*, size_t i) {
   return i < std::size(names) ? names[i] : Name<tuning::Accept>{{}, nullptr};
 }
 
-// A flag's value as one of its words; wraps the enumerations so that flags of those in knot::tuning are found too.
+// A flag's value as one of its words; wraps the enumerations so that flags of those in knot::tuning
+// are found too.
 template <typename Enum>
 struct Choice {
   Enum value;
@@ -155,9 +155,10 @@ using knot::Choice;
 using knot::Count;
 using knot::ListenAddresses;
 
-ABSL_FLAG(ListenAddresses, listen, (ListenAddresses{{{"127.0.0.1", 8080}}}),
-          "address to listen on, ADDR:PORT or [IPV6]:PORT; may be given more than once; port 0 lets "
-          "the system choose");
+ABSL_FLAG(
+    ListenAddresses, listen, (ListenAddresses{{{"127.0.0.1", 8080}}}),
+    "address to listen on, ADDR:PORT or [IPV6]:PORT; may be given more than once; port 0 lets "
+    "the system choose");
 ABSL_FLAG(int, threads, 1024, "threads, which is the most connections served at a time");
 ABSL_FLAG(Choice<knot::Spawn>, spawn, {knot::Spawn::kPrefork},
           "prefork: make all threads at start; on_demand: make one for each connection");
@@ -168,12 +169,15 @@ ABSL_FLAG(Count, workers, {0}, "kernel threads for calls that block, or auto");
 ABSL_FLAG(int, cache_mb, 64, "most memory for cached files, in MiB");
 ABSL_FLAG(Choice<knot::tuning::Poller>, poller, {knot::tuning::Poller::kEpoll},
           "how Bobbin learns that a connection is ready: epoll or poll");
-ABSL_FLAG(Count, schedulers, {1}, "kernel threads that run Bobbin's threads, or auto: one a processor");
+ABSL_FLAG(Count, schedulers, {1},
+          "kernel threads that run Bobbin's threads, or auto: one a processor");
 ABSL_FLAG(Choice<knot::tuning::Accept>, accept, {knot::tuning::Accept::kFavorConnections},
           "which goes first when both are ready: favor_connections or favor_accepts");
 ABSL_FLAG(int, stack_kb, 64, "stack of a thread, in KiB");
-ABSL_FLAG(std::string, access_log, "off", "file for the access log in combined format, - for standard output, or off");
-ABSL_FLAG(int, header_timeout, 10, "seconds a client may take to send a request, from its first byte");
+ABSL_FLAG(std::string, access_log, "off",
+          "file for the access log in combined format, - for standard output, or off");
+ABSL_FLAG(int, header_timeout, 10,
+          "seconds a client may take to send a request, from its first byte");
 ABSL_FLAG(int, idle_timeout, 60, "seconds a connection may wait for its next request");
 ABSL_FLAG(int, send_timeout, 30, "seconds a client may read nothing of a reply");
 ABSL_FLAG(bool, print_config, false, "print the options in force and exit");
@@ -192,13 +196,12 @@ std::vector<absl::CommandLineFlag*> KnotFlags() {
   for (const auto& [name, flag] : absl::GetAllFlags()) {
     if (IsKnotFlag(*flag)) flags.push_back(flag);
   }
-  std::sort(flags.begin(), flags.end(),
-            [](auto* a, auto* b) { return a->Name() < b->Name(); });
+  std::sort(flags.begin(), flags.end(), [](auto* a, auto* b) { return a->Name() < b->Name(); });
   return flags;
 }
 
-// Splits off and sets one flag, `--name=value`, `--name value`, `--name` or `--noname`; `next` is the argument after it,
-// taken when it is the value.
+// Splits off and sets one flag, `--name=value`, `--name value`, `--name` or `--noname`; `next` is
+// the argument after it, taken when it is the value.
 absl::Status SetFlag(absl::string_view argument, const char* next, bool* took_next,
                      std::string* listen) {
   *took_next = false;
@@ -304,8 +307,7 @@ absl::StatusOr<Options> ParseCommandLine(int argc, char** argv) {
       only_directories = true;
     } else if (argument == "--help" || argument == "-h" || argument == "--version") {
       Options options;
-      options.action =
-          argument == "--version" ? Options::Action::kVersion : Options::Action::kHelp;
+      options.action = argument == "--version" ? Options::Action::kVersion : Options::Action::kHelp;
       return options;
     } else {
       bool took_next;
@@ -329,7 +331,8 @@ absl::StatusOr<Options> ParseCommandLine(int argc, char** argv) {
 std::string HelpText() {
   std::string text =
       "knot [FLAGS] [DIR]\n"
-      "Serves the files under DIR (default: the current directory) by HTTP, one thread a connection.\n\n";
+      "Serves the files under DIR (default: the current directory) by HTTP,\n"
+      "one thread a connection.\n\n";
   for (const absl::CommandLineFlag* flag : KnotFlags()) {
     absl::StrAppend(&text, "  --", flag->Name(), " (default ", flag->DefaultValue(), ")\n      ",
                     flag->Help(), "\n");

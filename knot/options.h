@@ -20,8 +20,9 @@ struct ListenAddress {
 
 enum class Spawn : uint8_t { kPrefork, kOnDemand };
 
-// How a reply's body is sent. kAuto: small files from memory, larger ones by sendfile. kCache: everything from memory.
-// The others: sendfile from open descriptors, with the runtime's policy of that name.
+// How a reply's body is sent. kAuto: small files from memory, larger ones by sendfile. kCache:
+// everything from memory. The others: sendfile from open descriptors, with the runtime's policy of
+// that name.
 enum class Send : uint8_t { kAuto, kCache, kNonblocking, kBlocking, kPoll, kInline };
 
 struct Options {

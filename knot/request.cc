@@ -1,7 +1,7 @@
 #include "knot/request.h"
 
 #include <algorithm>
-#include <cstring>
+#include <array>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -15,11 +15,20 @@ namespace http = boost::beast::http;
 
 absl::string_view ToAbsl(boost::beast::string_view view) { return {view.data(), view.size()}; }
 
-// RFC 9110, 7.2: uri-host [ ":" port ]; the characters are checked, not the grammar, because Knot serves every host
-// alike. What is kept out is what could make a proxy before it see another host or another request.
+// RFC 9110, 7.2: uri-host [ ":" port ]; the characters are checked, not the grammar, because Knot
+// serves every host alike. What is kept out is what could make a proxy before it see another host
+// or another request.
+constexpr std::array<bool, 256> kHostCharacters = [] {
+  std::array<bool, 256> table{};
+  for (int c = '0'; c <= '9'; ++c) table[c] = true;
+  for (int c = 'a'; c <= 'z'; ++c) table[c] = table[c - 'a' + 'A'] = true;
+  for (unsigned char c : absl::string_view("-._~!$&'()*+,;=:[]%")) table[c] = true;
+  return table;
+}();
+
 bool IsPlausibleHost(absl::string_view host) {
-  for (char c : host) {
-    if (!absl::ascii_isalnum(c) && std::memchr("-._~!$&'()*+,;=:[]%", c, 19) == nullptr) return false;
+  for (unsigned char c : host) {
+    if (!kHostCharacters[c]) return false;
   }
   return true;
 }
@@ -53,7 +62,8 @@ int PercentDecode(absl::string_view path, char* out, size_t* size) {
       if (high < 0 || low < 0) return 400;
       c = static_cast<char>(high * 16 + low);
       if (c == '\0') return 400;
-      if (c == '/') return 404;  // a name cannot contain it, and a separator would have been sent as one
+      if (c == '/')
+        return 404;  // a name cannot contain it, and a separator would have been sent as one
       i += 2;
     }
     *end++ = c;
@@ -65,7 +75,8 @@ int PercentDecode(absl::string_view path, char* out, size_t* size) {
 }  // namespace
 
 RequestParser::RequestParser() {
-  header_limit(kMaxHeadBytes + 1);  // never reached: whoever fills the buffer decides between 414 and 431
+  header_limit(kMaxHeadBytes +
+               1);  // never reached: whoever fills the buffer decides between 414 and 431
   body_limit(kMaxBodyBytes);
 }
 
@@ -74,7 +85,8 @@ int RequestParser::ParseHead(absl::string_view bytes, size_t* used) {
   Error error;
   *used = put(boost::asio::const_buffer(bytes.data(), bytes.size()), error);
   if (error == http::error::need_more) return kPartial;
-  // Beast returns from the start line to its caller only on errors, so here the head is whole or refused.
+  // Beast returns from the start line to its caller only on errors, so here the head is whole or
+  // refused.
   return error ? Refusal(error) : kComplete;
 }
 
@@ -126,7 +138,8 @@ void RequestParser::on_field_impl(http::field field, View, View value, Error& er
   if (is_header_done()) return;  // a trailer
   absl::string_view text = ToAbsl(value);
   // Beast unfolds a folded field into a buffer of its own; see "Differs" above.
-  if (!text.empty() && (text.data() < bytes_.data() || text.data() >= bytes_.data() + bytes_.size())) {
+  if (!text.empty() &&
+      (text.data() < bytes_.data() || text.data() >= bytes_.data() + bytes_.size())) {
     error = http::error::bad_value;
     return;
   }
@@ -194,22 +207,26 @@ Target ParseTarget(absl::string_view target, char* scratch) {
     target.remove_prefix(scheme);
     target.remove_prefix(std::min(target.find_first_of("/?"), target.size()));
   }
-  if (target.find('#') != absl::string_view::npos) {
-    result.status = 400;
-    return result;
+  bool encoded = false;
+  for (size_t i = 0; i < target.size(); ++i) {
+    encoded |= target[i] == '%';
+    if (target[i] == '#') {  // a fragment is the client's own affair and never sent
+      result.status = 400;
+      return result;
+    }
+    if (target[i] == '?') {
+      result.query = target.substr(i);
+      target = target.substr(0, i);
+    }
   }
-  size_t question = target.find('?');
-  if (question != absl::string_view::npos) {
-    result.query = target.substr(question);
-    target = target.substr(0, question);
-  }
-  if (target.find('%') != absl::string_view::npos) {
+  if (encoded) {
     size_t size;
     result.status = PercentDecode(target, scratch, &size);
     if (result.status != 0) return result;
     target = absl::string_view(scratch, size);
   }
-  result.path = target.substr(std::min(target.find_first_not_of('/'), target.size()));
+  while (!target.empty() && target.front() == '/') target.remove_prefix(1);
+  result.path = target;
   return result;
 }
 

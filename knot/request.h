@@ -1,14 +1,15 @@
-// Understands one HTTP/1.x request: its head, the extent of its body, and the file path its target names.
+// Understands one HTTP/1.x request: its head, the extent of its body, and the file path its target
+// names.
 //
-// Source: RFC 9110, RFC 9112. Differs: stricter wherever two servers might disagree on where a request ends; folded
-// fields, repeated Content-Length, a Transfer-Encoding other than "chunked" and bare line feeds are refused.
+// Source: RFC 9110, RFC 9112. Differs: stricter wherever two servers might disagree on where a
+// request ends; folded fields, repeated Content-Length, a Transfer-Encoding other than "chunked"
+// and bare line feeds are refused.
 #ifndef KNOT_REQUEST_H_
 #define KNOT_REQUEST_H_
 
+#include <boost/beast/http/basic_parser.hpp>
 #include <cstddef>
 #include <cstdint>
-
-#include <boost/beast/http/basic_parser.hpp>
 
 #include "absl/strings/string_view.h"
 
@@ -42,14 +43,15 @@ class RequestParser final : private boost::beast::http::basic_parser<true> {
 
   // What ParseHead returns other than an HTTP status that refuses the request.
   static constexpr int kComplete = 0;
-  static constexpr int kPartial = -1;  // more bytes are needed; parse again from the first byte with a new parser
+  static constexpr int kPartial =
+      -1;  // more bytes are needed; parse again from the first byte with a new parser
 
   // Parses a head from the first byte of `bytes`; `*used` is set to its length.
   // Returns: kComplete, kPartial, or the status of the refusal: 400, 413, 414, 501, 505.
   int ParseHead(absl::string_view bytes, size_t* used);
 
-  // Goes over the next bytes of the body. `*used` is set to the bytes done with; the others must come again.
-  // Returns: kComplete (ask Done()), or the status of the refusal: 400, 413.
+  // Goes over the next bytes of the body. `*used` is set to the bytes done with; the others must
+  // come again. Returns: kComplete (ask Done()), or the status of the refusal: 400, 413.
   int ParseBody(absl::string_view bytes, size_t* used);
 
   // Tells whether the whole request, body included, was parsed.
@@ -82,22 +84,24 @@ class RequestParser final : private boost::beast::http::basic_parser<true> {
   int refusal_ = 0;          // set by a callback that refuses the request
 };
 
-// Finds the end of a head, the empty line, at or after `from` in `bytes`. Returns: the length of the head, or npos.
+// Finds the end of a head, the empty line, at or after `from` in `bytes`. Returns: the length of
+// the head, or npos.
 size_t FindHeadEnd(absl::string_view bytes, size_t from);
 
-// Tells whether bytes that are not yet a whole head can never become one that is accepted: a bare line feed.
+// Tells whether bytes that are not yet a whole head can never become one that is accepted: a bare
+// line feed.
 bool IsHopelessHead(absl::string_view bytes);
 
 // What a target names.
 struct Target {
-  int status = 0;            // 0, or the status of the refusal: 400, 404
-  absl::string_view path;    // decoded, relative to the root, without slashes at the start; ends in '/' or is empty
-                             // for a directory
-  absl::string_view query;   // as received, with its '?', or empty
+  int status = 0;          // 0, or the status of the refusal: 400, 404
+  absl::string_view path;  // decoded, relative to the root, without slashes at the start; ends in
+                           // '/' or is empty for a directory
+  absl::string_view query;  // as received, with its '?', or empty
 };
 
-// Takes apart a target in origin or absolute form; percent-decodes the path, once, into `scratch` where it must.
-// Requires: scratch has room for target.size() bytes.
+// Takes apart a target in origin or absolute form; percent-decodes the path, once, into `scratch`
+// where it must. Requires: scratch has room for target.size() bytes.
 Target ParseTarget(absl::string_view target, char* scratch);
 
 }  // namespace knot

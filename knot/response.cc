@@ -28,25 +28,39 @@ absl::string_view FieldOf(Persistence persistence) {
 
 absl::string_view ReasonOf(int status) {
   switch (status) {
-    case 301: return "Moved Permanently";
-    case 400: return "Bad Request";
-    case 403: return "Forbidden";
-    case 404: return "Not Found";
-    case 405: return "Method Not Allowed";
-    case 408: return "Request Timeout";
-    case 413: return "Content Too Large";
-    case 414: return "URI Too Long";
-    case 431: return "Request Header Fields Too Large";
-    case 501: return "Not Implemented";
-    case 503: return "Service Unavailable";
-    case 505: return "HTTP Version Not Supported";
-    default: return "Internal Server Error";
+    case 301:
+      return "Moved Permanently";
+    case 400:
+      return "Bad Request";
+    case 403:
+      return "Forbidden";
+    case 404:
+      return "Not Found";
+    case 405:
+      return "Method Not Allowed";
+    case 408:
+      return "Request Timeout";
+    case 413:
+      return "Content Too Large";
+    case 414:
+      return "URI Too Long";
+    case 431:
+      return "Request Header Fields Too Large";
+    case 501:
+      return "Not Implemented";
+    case 503:
+      return "Service Unavailable";
+    case 505:
+      return "HTTP Version Not Supported";
+    default:
+      return "Internal Server Error";
   }
 }
 
 iovec ToVector(absl::string_view text) { return {const_cast<char*>(text.data()), text.size()}; }
 
-// Sends all of the vectors, which it changes. Returns: false on an error or a time-out without progress.
+// Sends all of the vectors, which it changes. Returns: false on an error or a time-out without
+// progress.
 bool SendAll(int socket, iovec* parts, size_t count, int flags) {
   for (;;) {
     ssize_t n;
@@ -111,9 +125,9 @@ Sent SendStatus(int socket, int status, bool head_only, Persistence persistence,
   absl::string_view reason = ReasonOf(status);
   std::string body = absl::StrCat("<!DOCTYPE html>\n<title>", status, " ", reason, "</title>\n<h1>",
                                   status, " ", reason, "</h1>\n");
-  std::string text = absl::StrCat(
-      "HTTP/1.1 ", status, " ", reason, "\r\nDate: ", Now().HttpDate(), "\r\n",
-      FieldOf(persistence), field, "Content-Type: text/html; charset=utf-8\r\nContent-Length: ");
+  std::string text = absl::StrCat("HTTP/1.1 ", status, " ", reason, "\r\nDate: ", Now().HttpDate(),
+                                  "\r\n", FieldOf(persistence), field,
+                                  "Content-Type: text/html; charset=utf-8\r\nContent-Length: ");
   absl::StrAppend(&text, body.size(), "\r\n\r\n", head_only ? "" : body);
   iovec part = ToVector(text);
   bool whole = SendAll(socket, &part, 1, 0);

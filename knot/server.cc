@@ -23,13 +23,14 @@
 namespace knot {
 namespace {
 
-constexpr uint64_t kSmallFile = 64 * 1024;      // --send=auto keeps files up to this in memory
-constexpr int64_t kOtherDescriptors = 64;       // standard streams, root, log, listening sockets, the runtime
-constexpr int64_t kFileDescriptors = 64;        // files being sent that the cache has no room for
+constexpr uint64_t kSmallFile = 64 * 1024;  // --send=auto keeps files up to this in memory
+constexpr int64_t kOtherDescriptors =
+    64;  // standard streams, root, log, listening sockets, the runtime
+constexpr int64_t kFileDescriptors = 64;  // files being sent that the cache has no room for
 constexpr int64_t kMostCachedDescriptors = 4096;
 
-// Raises the soft limit as far as it goes, and the hard one where that is below `needed` and we may. Returns: the limit
-// in force.
+// Raises the soft limit as far as it goes, and the hard one where that is below `needed` and we
+// may. Returns: the limit in force.
 int64_t RaiseDescriptorLimit(int64_t needed) {
   rlimit limit;
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 1024;
@@ -78,7 +79,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options) {
   if (status.ok()) status = server->MakeThreads();
   if (status.ok()) return server;
   server->Stop();
-  server.release();  // threads made before the failure may still look at it; the process ends now
+  if (!server->Stopped()) server.release();  // threads made before the failure still look at it
   return status;
 }
 
@@ -87,13 +88,14 @@ Server::~Server() {
   if (root_ >= 0) close(root_);
 }
 
-// A connection without a descriptor left for the file it asks for is of no use, and threads that wait in accept(2) may
-// each hold one already: what the limit cannot carry is not started.
+// A connection without a descriptor left for the file it asks for is of no use, and threads that
+// wait in accept(2) may each hold one already: what the limit cannot carry is not started.
 void Server::FitDescriptors() {
   int64_t needed = options_.threads + kOtherDescriptors + kFileDescriptors;
   descriptor_limit_ = RaiseDescriptorLimit(needed);
   if (descriptor_limit_ >= needed) return;
-  int64_t others = std::max(std::min(kOtherDescriptors + kFileDescriptors, descriptor_limit_ / 2), int64_t{1});
+  int64_t others =
+      std::max(std::min(kOtherDescriptors + kFileDescriptors, descriptor_limit_ / 2), int64_t{1});
   int fitting = static_cast<int>(std::max(descriptor_limit_ - others, int64_t{1}));
   warning_ = absl::StrCat("the limit of ", descriptor_limit_, " open files is below the ", needed,
                           " that ", options_.threads, " connections can need; at most ", fitting,
@@ -125,8 +127,9 @@ absl::Status Server::OpenDoors() {
   }
   int doors = groups * static_cast<int>(options_.listen.size());
   if (options_.threads < doors) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "--threads=", options_.threads, ": each address and scheduler needs one, so at least ", doors));
+    return absl::InvalidArgumentError(
+        absl::StrCat("--threads=", options_.threads,
+                     ": each address and scheduler needs one, so at least ", doors));
   }
   for (ListenAddress& address : options_.listen) {
     absl::StatusOr<std::vector<int>> sockets = Listen(&address, groups, options_.send_timeout);
@@ -187,7 +190,8 @@ void Server::ServeOnDemand(Door& door) {
     if (accepted->socket < 0) return;
     if (MakeThread(door, ServeAccepted, accepted.get()).ok()) {
       accepted.release();
-    } else {  // for want of memory or threads, as with descriptors: serve it here, and so accept no more meanwhile
+    } else {  // for want of memory or threads, as with descriptors: serve it here, and so accept no
+              // more meanwhile
       Serve(door, accepted->socket, accepted->peer);
       door.permits.release();
     }
@@ -210,8 +214,8 @@ int Server::Accept(Door& door, PeerAddress* peer) {
   for (;;) {
     socklen_t size = sizeof *peer;
     bool wanted = log_ != nullptr;
-    int socket = accept4(door.socket, wanted ? &peer->any : nullptr, wanted ? &size : nullptr,
-                         SOCK_CLOEXEC);
+    int socket =
+        accept4(door.socket, wanted ? &peer->any : nullptr, wanted ? &size : nullptr, SOCK_CLOEXEC);
     if (socket >= 0) {
       door.group.back_off.Succeeded();
       return socket;
@@ -257,7 +261,8 @@ void Server::CloseLog() {
 }
 
 void Server::WriteStatistics(int fd) const {
-  uint64_t requests = 0, body_bytes = 0, refusals = 0, cut_short = 0, connections = 0, idle = 0, open = 0;
+  uint64_t requests = 0, body_bytes = 0, refusals = 0, cut_short = 0, connections = 0, idle = 0,
+           open = 0;
   FileCache::Counts files;
   for (const auto& group : groups_) {
     const Counters& counters = group->counters;
@@ -280,22 +285,23 @@ void Server::WriteStatistics(int fd) const {
       " threads=", threads_.load(), "\nknot: requests=", requests, " body_bytes=", body_bytes,
       " refusals=", refusals, " cut_short=", cut_short, "\nknot: cache entries=", files.entries,
       " bytes=", files.bytes, " descriptors=", files.descriptors, " loads=", files.loads);
-  absl::StrAppend(&text, " checks=", files.checks, " log_dropped=", log_ ? log_->dropped() : 0, "\n");
+  absl::StrAppend(&text, " checks=", files.checks, " log_dropped=", log_ ? log_->dropped() : 0,
+                  "\n");
   if (write(fd, text.data(), text.size()) < 0) return;
   tuning::WriteStatistics(fd);
 }
 
 std::string Server::Summary() const {
   tuning::Effective effective = tuning::Describe();
-  std::string addresses = absl::StrJoin(
-      options_.listen, " ", [](std::string* out, const ListenAddress& address) {
+  std::string addresses =
+      absl::StrJoin(options_.listen, " ", [](std::string* out, const ListenAddress& address) {
         absl::StrAppend(out, "http://", AddressText(address), "/");
       });
-  return absl::StrCat("knot: ", addresses, " serves ", options_.root, "; threads=", options_.threads,
-                      options_.spawn == Spawn::kOnDemand ? " on demand (" : " (", effective.threads,
-                      absl::StrCat(", schedulers=", tuning::Groups()), ") workers=",
-                      effective.workers, " poller=", effective.poller,
-                      " send=", SendName(options_.send));
+  return absl::StrCat(
+      "knot: ", addresses, " serves ", options_.root, "; threads=", options_.threads,
+      options_.spawn == Spawn::kOnDemand ? " on demand (" : " (", effective.threads,
+      absl::StrCat(", schedulers=", tuning::Groups()), ") workers=", effective.workers,
+      " poller=", effective.poller, " send=", SendName(options_.send));
 }
 
 }  // namespace knot

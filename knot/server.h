@@ -18,7 +18,8 @@ namespace knot {
 
 class Server {
  public:
-  // Opens the root, the log and the addresses, then makes the threads. Serving has begun when it returns.
+  // Opens the root, the log and the addresses, then makes the threads. Serving has begun when it
+  // returns.
   //
   // Requires:  tuning::Apply was called, signals the caller waits for are blocked.
   // Errors:    one line for people, naming what could not be had.
@@ -30,13 +31,15 @@ class Server {
   // Requires: Stopped().
   ~Server();
 
-  // Accepts no more, ends the connections that wait for a request, and lets replies under way finish. Never blocks.
+  // Accepts no more, ends the connections that wait for a request, and lets replies under way
+  // finish. Never blocks.
   void Stop();
 
   // Tells whether every thread that served connections has ended.
   bool Stopped() const { return threads_.load() == 0; }
 
-  // Writes out the access log and closes it; says how much of it is missing. Requires: Stop() was called.
+  // Writes out the access log and closes it; says how much of it is missing. Requires: Stop() was
+  // called.
   void CloseLog();
 
   // Writes Knot's counters, then those of the runtime, to descriptor `fd`.
@@ -45,7 +48,8 @@ class Server {
   // Returns: the line printed at start: addresses, root, threads, workers, poller, send policy.
   std::string Summary() const;
 
-  // Returns: a warning where the process may not open the descriptors its threads can need, else "".
+  // Returns: a warning where the process may not open the descriptors its threads can need, else
+  // "".
   const std::string& Warning() const { return warning_; }
 
  private:
@@ -55,7 +59,8 @@ class Server {
     Group& group;
     int group_index;
     int socket;
-    std::counting_semaphore<> permits;  // on demand: how many more connections may be served at a time
+    std::counting_semaphore<>
+        permits;  // on demand: how many more connections may be served at a time
   };
 
   // A connection on its way to the thread made for it.

@@ -13,7 +13,8 @@ inline constexpr size_t kServiceStackBytes = 128 * 1024;
 
 // Starts a detached thread that runs body(argument).
 //
-// Errors:  ResourceExhausted the system has no room for another thread; InvalidArgument the stack is too small.
+// Errors:  ResourceExhausted the system has no room for another thread; InvalidArgument the stack
+// is too small.
 absl::Status StartThread(size_t stack_bytes, void* (*body)(void*), void* argument);
 
 }  // namespace knot

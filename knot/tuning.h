@@ -1,7 +1,7 @@
 // Everything Knot asks of the threads it runs on, beyond POSIX.
 //
-// Two files implement this: tuning_bobbin.cc calls Bobbin's public API, tuning_kernel_threads.cc does nothing. No other
-// part of Knot knows which of them it is linked with.
+// Two files implement this: tuning_bobbin.cc calls Bobbin's public API, tuning_kernel_threads.cc
+// does nothing. No other part of Knot knows which of them it is linked with.
 #ifndef KNOT_TUNING_H_
 #define KNOT_TUNING_H_
 
@@ -32,11 +32,12 @@ struct Effective {
   std::string warning;  // why the settings could not be applied, "" if they were
 };
 
-// Puts the settings in force. Where user threads are not to be had it is not an error: the program runs on kernel
-// threads and Describe() gives the reason.
+// Puts the settings in force. Where user threads are not to be had it is not an error: the program
+// runs on kernel threads and Describe() gives the reason.
 //
 // Requires:  no thread has been made yet.
-// Errors:    InvalidArgument a setting was refused; ResourceExhausted a kernel thread could not be made.
+// Errors:    InvalidArgument a setting was refused; ResourceExhausted a kernel thread could not be
+// made.
 absl::Status Apply(const Settings& settings);
 
 Effective Describe();
@@ -47,7 +48,8 @@ int Groups();
 // Places the next thread made by the caller in group `group`, 0 <= group < Groups().
 void PlaceNextThread(int group);
 
-// Writes what threading did and cost so far to descriptor `fd`, as text lines. Writes nothing on kernel threads.
+// Writes what threading did and cost so far to descriptor `fd`, as text lines. Writes nothing on
+// kernel threads.
 void WriteStatistics(int fd);
 
 }  // namespace knot::tuning

@@ -27,8 +27,8 @@ absl::Status Apply(const Settings& settings) {
   bobbin::Options options;
   options.schedulers = settings.schedulers;
   options.workers = settings.workers;
-  options.poller = settings.poller == Poller::kPoll ? bobbin::PollerKind::kPoll
-                                                    : bobbin::PollerKind::kEpoll;
+  options.poller =
+      settings.poller == Poller::kPoll ? bobbin::PollerKind::kPoll : bobbin::PollerKind::kEpoll;
   options.sendfile = ToBobbin(settings.sendfile);
   options.accept = settings.accept == Accept::kFavorAccepts
                        ? bobbin::AcceptPolicy::kFavorAccepts
@@ -38,9 +38,9 @@ absl::Status Apply(const Settings& settings) {
     case ENOTSUP:  // on kernel threads: Describe() says why
       return absl::OkStatus();
     case EINVAL:
-      return absl::InvalidArgumentError(
-          absl::StrCat("--schedulers takes up to ", bobbin::kMaxSchedulers, ", --workers up to ",
-                       bobbin::kMaxWorkers));
+      return absl::InvalidArgumentError(absl::StrCat("--schedulers takes up to ",
+                                                     bobbin::kMaxSchedulers, ", --workers up to ",
+                                                     bobbin::kMaxWorkers));
     case EAGAIN:
       return absl::ResourceExhaustedError("no kernel thread could be made for a scheduler");
     default:

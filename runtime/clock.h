@@ -33,6 +33,7 @@ class Clock {
     uint32_t multiplier = multiplier_.load(std::memory_order_acquire);
     if (multiplier == 0) return ReadKernelClock(CLOCK_MONOTONIC);
     uint64_t base_cycles = base_cycles_.load(std::memory_order_relaxed);
+    if (cycles < base_cycles) cycles = base_cycles;  // read before the last calibration
     return base_time_.load(std::memory_order_relaxed) +
            static_cast<uint64_t>((static_cast<unsigned __int128>(cycles - base_cycles) * multiplier) >> kShift);
   }

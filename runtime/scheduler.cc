@@ -294,6 +294,7 @@ void Scheduler::Yield() {
     Push(self);
     SwitchTo(Pop());
     depth_ = depth;
+    if (__builtin_expect(self->pending_signals.load(std::memory_order_relaxed) != 0, 0)) attention_ = true;
   }
   accounting_.Charge(&accounting_.counters.threading_cycles);
 }

@@ -53,7 +53,8 @@ bool StackArena::Init(size_t bytes, bool light_guards) {
   if (bytes == 0) return false;
   // A huge page under each stack that was touched once would be ruinous.
   Advise(base_, base_ + bytes_, MADV_NOHUGEPAGE);
-  // A core dump walks every page it may contain: it gets the carved slabs and skips the terabytes behind them.
+  // A core dump walks every page it may contain: it gets the carved slabs and skips the terabytes
+  // behind them.
   Advise(base_, base_ + bytes_, MADV_DONTDUMP);
   light_guards_ = light_guards && Advise(base_, base_ + kPage, kMadvGuardInstall) == 0;
   if (light_guards_) Advise(base_, base_ + kPage, kMadvGuardRemove);
@@ -86,7 +87,8 @@ StackArena::~StackArena() {
   RawSyscall(SYS_munmap, base_, bytes_);
 }
 
-// Returns: the class of `size`, or an unused one for it, or null. Programs use one or two sizes, so the search is short.
+// Returns: the class of `size`, or an unused one for it, or null. Programs use one or two sizes, so
+// the search is short.
 StackArena::SizeClass* StackArena::ClassOf(size_t size) {
   for (SizeClass& size_class : classes_) {
     if (size_class.size == size || size_class.size == 0) return &size_class;
@@ -94,7 +96,8 @@ StackArena::SizeClass* StackArena::ClassOf(size_t size) {
   return nullptr;
 }
 
-// Takes the next units for a slab of blocks of `size`. Returns: false when the arena has not enough left.
+// Takes the next units for a slab of blocks of `size`. Returns: false when the arena has not enough
+// left.
 bool StackArena::Carve(SizeClass* size_class, size_t size) {
   size_t units = (size + kUnitBytes - 1) / kUnitBytes;
   if (units > bytes_ / kUnitBytes - units_carved_) return false;
@@ -106,7 +109,8 @@ bool StackArena::Carve(SizeClass* size_class, size_t size) {
   }
   units_carved_ = first + units;
   size_class->fresh = static_cast<uint32_t>(first * kBlocksPerUnit);
-  std::atomic_signal_fence(std::memory_order_seq_cst);  // a fork between the two stores must only lose the slab
+  // A fork between the two stores must only lose the slab.
+  std::atomic_signal_fence(std::memory_order_seq_cst);
   size_class->fresh_end = static_cast<uint32_t>(size_class->fresh + units * kUnitBytes / size);
   return true;
 }
@@ -154,7 +158,8 @@ bool StackArena::Locate(uintptr_t address, Place* place) const {
   if (entry == 0) return false;
   size_t first = entry >> 8;
   size_t size = classes_[(entry & 0xff) - 1].size;
-  size_t index = (offset - first * kUnitBytes) / size;  // behind the slab's last block: one that is never held
+  // Behind the slab's last block this is the number of one that is never held.
+  size_t index = (offset - first * kUnitBytes) / size;
   place->block = &blocks_[first * kBlocksPerUnit + index];
   place->state = place->block->state.load(std::memory_order_acquire);
   place->range.base = base_ + first * kUnitBytes + index * size;
@@ -181,7 +186,9 @@ bool StackArena::Release(void* address, size_t size) {
     return false;
   }
   uintptr_t usable = base + place.range.guard;
-  if ((place.state & kMixed) != 0 && Unguard(usable, base + size) != 0) return true;  // unusable: keep it out of use
+  if ((place.state & kMixed) != 0 && Unguard(usable, base + size) != 0) {
+    return true;  // it cannot be made whole: keep it out of use
+  }
   GiveMemoryBack(usable, base + size);
   uint32_t number = static_cast<uint32_t>(place.block - blocks_);
   SpinLockHolder hold(&lock_);
@@ -240,8 +247,8 @@ long StackArena::Protect(void* address, size_t length, int protection) {
   }
   if (mixed) state |= kMixed;
   state |= static_cast<uint32_t>(guard / kPage) << kGuardShift;
-  bool ours = place.block->state.compare_exchange_strong(place.state, state,
-                                                         std::memory_order_acq_rel);
+  bool ours =
+      place.block->state.compare_exchange_strong(place.state, state, std::memory_order_acq_rel);
   return ours ? result : -ENOMEM;  // another thread released it meanwhile, as a racing munmap would
 }
 
@@ -254,7 +261,8 @@ long StackArena::Change(const Place& place, size_t low, size_t high, int protect
     return SetGuard(range, *guard);
   }
   long result;
-  if (high < range.guard) {  // a hole in the guard: what is above it stays closed, but is no longer the guard
+  if (high < range.guard) {
+    // A hole in the guard: what is above it stays closed, but is no longer the guard.
     *guard = low;
     *mixed = true;
     result = Unguard(range.base + low, range.base + high);

@@ -22,7 +22,8 @@ size_t Parent(size_t index) { return (index - 2) / kArity + 1; }
 }  // namespace
 
 bool Timers::Init(size_t capacity) {
-  // Siblings start at index 2, 6, 10, ...: index 2 goes to the start of a cache line. Indices run from 1 to capacity.
+  // Siblings start at index 2, 6, 10, ...: index 2 goes to the start of a cache line. Indices run
+  // from 1 to capacity.
   static_assert(kCacheLine == kArity * sizeof(Slot));
   constexpr size_t kLead = kCacheLine - 2 * sizeof(Slot);
   size_t bytes = kLead + (capacity + 1) * sizeof(Slot);
@@ -78,7 +79,8 @@ void Timers::SiftDown(size_t index, Slot slot) {
   Place(index, slot);
 }
 
-// Takes the slot at `index` out and fills its place with the last one, which may belong above or below.
+// Takes the slot at `index` out and fills its place with the last one, which may belong above or
+// below.
 void Timers::RemoveAt(size_t index) {
   heap_[index].entry->heap_index = 0;
   Slot last = heap_[count_--];

@@ -1,10 +1,11 @@
 // Keeps the deadlines of one scheduler; makes no system call and reads no clock.
 //
-// A deadline is pushed forward lazily: arming an entry that is already queued for an earlier time only stores the new
-// deadline, and the entry is queued again when the earlier time comes. So a server that gives every request a new
-// deadline pays one store a request.
+// A deadline is pushed forward lazily: arming an entry that is already queued for an earlier time
+// only stores the new deadline, and the entry is queued again when the earlier time comes. So a
+// server that gives every request a new deadline pays one store a request.
 //
-// Units: nanoseconds of CLOCK_MONOTONIC. Callers: the owning scheduler. Never blocks; allocates nothing after Init.
+// Units: nanoseconds of CLOCK_MONOTONIC. Callers: the owning scheduler. Never blocks; allocates
+// nothing after Init.
 //
 // State of an entry   idle --Arm--> queued --Expire (deadline reached)--> idle
 //                     queued --Disarm--> queued without a deadline, forgotten when its time comes
@@ -34,11 +35,13 @@ class Timers {
   Timers(const Timers&) = delete;
   Timers& operator=(const Timers&) = delete;
 
-  // Reserves address space for `capacity` entries; memory is committed as they are queued. Called once.
+  // Reserves address space for `capacity` entries; memory is committed as they are queued. Called
+  // once.
   // Returns: false when the mapping is refused.
   bool Init(size_t capacity);
 
-  // Gives `entry` a new deadline; kNever is Disarm. Requires: fewer than `capacity` entries are queued, or this one is.
+  // Gives `entry` a new deadline; kNever is Disarm. Requires: fewer than `capacity` entries are
+  // queued, or this one is.
   void Arm(TimerEntry* entry, uint64_t deadline) {
     entry->deadline = deadline;
     if (entry->heap_index != 0 && heap_[entry->heap_index].time <= deadline) return;
@@ -51,11 +54,12 @@ class Timers {
   // Forgets `entry` altogether, so that its memory may go.
   void Remove(TimerEntry* entry);
 
-  // Forgets every entry without touching it: the child after fork(2), where the entries' threads are gone.
+  // Forgets every entry without touching it: the child after fork(2), where the entries' threads
+  // are gone. An entry that shall be armed again must be removed first.
   void Clear() { count_ = 0; }
 
-  // Takes one entry whose deadline is at or before `now`, with its deadline cleared; null when there is none. Those
-  // that are due at the same `now` come in no particular order.
+  // Takes one entry whose deadline is at or before `now`, with its deadline cleared; null when
+  // there is none. Those that are due at the same `now` come in no particular order.
   // Entries found queued too early are queued again, or forgotten when they have no deadline.
   TimerEntry* Expire(uint64_t now);
 
@@ -79,7 +83,8 @@ class Timers {
   }
   void RemoveAt(size_t index);
 
-  Slot* heap_ = nullptr;  // a 4-ary heap by time, 1-based; placed so that four siblings share a cache line
+  // A 4-ary heap by time, 1-based; placed so that four siblings share a cache line.
+  Slot* heap_ = nullptr;
   size_t count_ = 0;
   size_t capacity_ = 0;
 };

@@ -27,7 +27,8 @@ constexpr uint32_t kAwake = 0;   // or told to be
 constexpr uint32_t kDrowsy = 1;  // in the idle list, about to sleep
 constexpr uint32_t kAsleep = 2;
 
-// Blocks every signal while it lives; a kernel thread made meanwhile is born with all of them blocked.
+// Blocks every signal while it lives; a kernel thread made meanwhile is born with all of them
+// blocked.
 class SignalsBlocked {
  public:
   SignalsBlocked() {
@@ -44,7 +45,7 @@ class SignalsBlocked {
 
 }  // namespace
 
-// The lanes' bookkeeping --------------------------------------------------------------------------------------------
+// ---- The lanes' bookkeeping ----
 
 void WorkerPool::Configure(int fixed, int64_t idle_ns) {
   LaneState& disk = lanes_[static_cast<int>(Lane::kDisk)];
@@ -113,7 +114,8 @@ bool WorkerPool::Submit(WorkItem* item) {
       if (has_worker) {
         Push(lane, item);
         lane->calls.fetch_add(1, std::memory_order_relaxed);
-        // W2: each queued item has somebody on the way who will take one, as long as the lane has room.
+        // W2: each queued item has somebody on the way who will take one, as long as the lane has
+        // room.
         if (lane->queued.load(std::memory_order_relaxed) <= static_cast<uint64_t>(lane->coming)) {
           return true;
         }
@@ -164,7 +166,8 @@ bool WorkerPool::Start(LaneState* lane, Worker* worker) {
     } else {
       worker->first = nullptr;
       worker->taken = false;
-      // An item may have been queued in the hope of this worker; who went idle meanwhile does not know of it.
+      // An item may have been queued in the hope of this worker; who went idle meanwhile does not
+      // know of it.
       if (worker->coming) {
         worker->coming = false;
         --lane->coming;
@@ -209,7 +212,8 @@ void WorkerPool::Stop() {
   for (LaneState& lane : lanes_) {
     for (Worker& worker : lane.workers) {
       while (int32_t tid = worker.tid.load(std::memory_order_acquire)) {
-        RawSyscall(SYS_futex, &worker.tid, FUTEX_WAIT, tid, nullptr);  // the kernel's wake-up is not a private one
+        // The kernel's wake-up is not a private one.
+        RawSyscall(SYS_futex, &worker.tid, FUTEX_WAIT, tid, nullptr);
       }
       if (worker.stack != 0) RawSyscall(SYS_munmap, worker.stack, kStackBytes);
       worker.stack = 0;
@@ -237,7 +241,7 @@ uint64_t WorkerPool::workers() const {
   return sum > 0 ? sum : 0;
 }
 
-// What a worker does -------------------------------------------------------------------------------------------------
+// ---- What a worker does ----
 
 // Says so in the idle list before it sleeps, so that a wake-up in between is not lost.
 // Returns: false when the time is over.
@@ -260,8 +264,8 @@ void WorkerPool::Wake(Worker* worker) {
   RawSyscall(SYS_futex, &worker->sleep, FUTEX_WAKE_PRIVATE, 1);
 }
 
-// Takes the oldest item; with none, puts the worker onto the idle list, or lets it go when it has `rested` its time or
-// the pool stops. Returns: false when the worker has left the lane.
+// Takes the oldest item; with none, puts the worker onto the idle list, or lets it go when it has
+// `rested` its time or the pool stops. Returns: false when the worker has left the lane.
 bool WorkerPool::NextItem(Worker* worker, bool rested, WorkItem** item) {
   LaneState* lane = worker->lane;
   SpinLockHolder hold(&lane->lock);
@@ -270,7 +274,8 @@ bool WorkerPool::NextItem(Worker* worker, bool rested, WorkItem** item) {
     --lane->coming;
     rested = false;
   }
-  if (worker->idle) Unlist(lane, worker);  // its time is over, or the Wake() of an earlier rest came late
+  // Still listed: its time is over, or the Wake() of an earlier rest came late.
+  if (worker->idle) Unlist(lane, worker);
   *item = lane->head;
   if (*item != nullptr) {
     Unlink(lane, *item);
@@ -302,7 +307,7 @@ void WorkerPool::Work(Worker* worker) {
   }
 }
 
-// Kernel threads -----------------------------------------------------------------------------------------------------
+// ---- Kernel threads ----
 
 #if BOBBIN_SANITIZED
 
@@ -330,7 +335,8 @@ void* WorkerPool::SanitizedThreadMain(void* worker) {
 
 #else
 
-// Runs at the top of the worker's own stack. The thread has FS base 0 (CLONE_SETTLS) and its maker's GS base.
+// Runs at the top of the worker's own stack. The thread has FS base 0 (CLONE_SETTLS) and its
+// maker's GS base.
 void WorkerPool::ThreadMain(Worker* worker) {
   RawSyscall(SYS_arch_prctl, ARCH_SET_GS, 0);
   static constexpr char kNames[kLanes][16] = {"bobbin-disk", "bobbin-metadata", "bobbin-other"};

@@ -1,17 +1,21 @@
-// Runs what can only block on bare kernel threads, one call at a time, in lanes that cannot starve each other.
+// Runs what can only block on bare kernel threads, one call at a time, in lanes that cannot starve
+// each other.
 //
-// Workers run code of the runtime only (WorkItem::run is a system call or a short loop of them), never the program's;
-// they have every signal blocked, no thread-locals (FS base 0, so touching one faults) and no GS base, and call no libc.
+// Workers run code of the runtime only (WorkItem::run is a system call or a short loop of them),
+// never the program's; they have every signal blocked, no thread-locals (FS base 0, so touching one
+// faults) and no GS base, and call no libc.
 //
-// State of a worker   none --clone--> working --queue empty--> idle --Submit, Stop--> woken --> working
-//                     idle --idle time over (autosized)--> leaving --> none (its stack is kept for the next)
+// State of a worker   none --clone--> working --queue empty--> idle
+//                     idle --Submit, Stop--> woken --> working
+//                     idle --idle time over (autosized)--> leaving --> none (its stack is kept)
 //
-// State of an item   idle --Submit--> queued --worker--> running --run returned--> done (then idle again)
+// State of an item   idle --Submit--> queued --worker--> running --run returned--> done, then idle
 //                    queued --Cancel--> idle
 // Invariants
-//   W1  done() is called exactly once for each item submitted and not cancelled, on a worker, after run() returned.
-//   W2  A lane has at most its maximum of workers; an item queued while the lane has room never waits for another
-//       item to finish.
+//   W1  done() is called exactly once for each item submitted and not cancelled, on a worker, after
+//       run() returned.
+//   W2  A lane has at most its maximum of workers; an item queued while the lane has room never
+//       waits for another item to finish.
 //   W3  After Cancel returned true the item is not touched again.
 //
 // Callers: user threads and any kernel thread, not signal handlers.
@@ -44,25 +48,28 @@ struct WorkItem {
 
 class WorkerPool {
  public:
-  // `fixed` > 0: that many workers in the disk lane (at most kMaxPerLane), made as they are first needed and kept, and
-  // the other lanes autosized; 0: every lane autosized between 0 and kMaxPerLane by demand, idle workers leaving after
-  // `idle_ns` nanoseconds. Requires: nothing was submitted yet. Not called: as Configure(0).
+  // `fixed` > 0: that many workers in the disk lane (at most kMaxPerLane), made as they are first
+  // needed and kept, and the other lanes autosized; 0: every lane autosized between 0 and
+  // kMaxPerLane by demand, idle workers leaving after `idle_ns` nanoseconds. Requires: nothing was
+  // submitted yet. Not called: as Configure(0).
   void Configure(int fixed, int64_t idle_ns = kIdleSeconds * INT64_C(1'000'000'000));
 
-  // Queues `item` in its lane, starting a worker where W2 asks for one. The item belongs to the pool until done() is
-  // called. Blocks: never, but a first call of a lane may spin while another thread makes that lane's only worker.
+  // Queues `item` in its lane, starting a worker where W2 asks for one. The item belongs to the
+  // pool until done() is called. Blocks: never, but a first call of a lane may spin while another
+  // thread makes that lane's only worker.
   // Returns: false, with nothing taken, where no worker can be made and the lane has none.
   bool Submit(WorkItem* item);
 
   // Takes a queued item back. Returns: false when a worker has it or had it.
   bool Cancel(WorkItem* item);
 
-  // Forgets all workers and queued items, after fork(2) in the child, where no worker exists. Those items must not be
-  // cancelled there: their threads do not exist either.
+  // Forgets all workers and queued items, after fork(2) in the child, where no worker exists. Those
+  // items must not be cancelled there: their threads do not exist either.
   void ResetAfterFork();
 
-  // Runs what is queued, lets every worker leave and waits until they have; for tests and orderly stop. The pool may be
-  // used again. Requires: nobody submits meanwhile. Blocks: this kernel thread.
+  // Runs what is queued, lets every worker leave and waits until they have; for tests and orderly
+  // stop. The pool may be used again. Requires: nobody submits meanwhile. Blocks: this kernel
+  // thread.
   void Stop();
 
   uint64_t calls() const;    // items submitted since start
@@ -77,7 +84,7 @@ class WorkerPool {
 
   // One worker's place. Fields are guarded by the lane's lock; the atomics are not.
   struct alignas(64) Worker {
-    std::atomic<int32_t> tid{0};     // not 0 while the kernel thread exists: the kernel clears it (CLONE_CHILD_CLEARTID)
+    std::atomic<int32_t> tid{0};     // not 0 until the kernel has ended it: CLONE_CHILD_CLEARTID
     std::atomic<uint32_t> sleep{0};  // a futex: see Sleep() and Wake()
     WorkerPool* pool = nullptr;
     LaneState* lane = nullptr;

@@ -151,7 +151,8 @@ long Writev(Scheduler* scheduler, int fd, const struct iovec* vectors, int count
 
 long Read(Scheduler* scheduler, int fd, void* buffer, size_t size) {
   FileKind kind = runtime().descriptors.Kind(fd);
-  if (kind == FileKind::kTcp || kind == FileKind::kSocket) return ReadSocket(scheduler, fd, buffer, size);
+  bool socket = kind == FileKind::kTcp || kind == FileKind::kSocket;
+  if (socket && size != 0) return ReadSocket(scheduler, fd, buffer, size);
   if (size == 0 || (kind != FileKind::kPipe && kind != FileKind::kPollable && kind != FileKind::kRegular)) {
     return RawSyscall(SYS_read, fd, buffer, size);
   }

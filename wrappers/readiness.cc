@@ -119,6 +119,7 @@ long Poll(Scheduler* scheduler, struct pollfd* set, unsigned long count, int64_t
   uint64_t deadline = timeout == 0 ? 0 : Deadline(timeout);
   for (;;) {
     long result = AskKernel(set, count);
+    if (result == 0 && masked.delivered()) return -EINTR;
     if (result != 0 || timeout == 0) return result;
     result = ParkOnAll(scheduler, set, count, deadline);
     if (result == -ETIMEDOUT) return AskKernel(set, count);
@@ -237,6 +238,7 @@ long EpollWait(Scheduler* scheduler, int epoll, struct epoll_event* events, int 
   DescriptorWait wait(scheduler, epoll);
   for (;;) {
     long result = RawSyscall(SYS_epoll_wait, wait.fd(), events, capacity, 0);
+    if (result == 0 && masked.delivered()) return -EINTR;
     if (result != 0 || timeout == 0) return result;
     long waited = wait.Wait(POLLIN, Waiting::kPoll, deadline);
     if (waited == -ETIMEDOUT) return RawSyscall(SYS_epoll_wait, wait.fd(), events, capacity, 0);

@@ -48,7 +48,8 @@ long ReadSocket(Scheduler* scheduler, int fd, void* buffer, size_t size) {
 
 long Recvfrom(Scheduler* scheduler, int fd, void* buffer, size_t size, int flags, struct sockaddr* address,
               socklen_t* length) {
-  long result = TryElsePark(scheduler, fd, Direction::kRead, NeverWaits(flags), size, [=](int at) {
+  size_t drains = (flags & MSG_PEEK) != 0 ? 0 : size;  // what is only looked at is still there
+  long result = TryElsePark(scheduler, fd, Direction::kRead, NeverWaits(flags), drains, [=](int at) {
     return RawSyscall6(SYS_recvfrom, at, reinterpret_cast<long>(buffer), static_cast<long>(size), flags | MSG_DONTWAIT,
                        reinterpret_cast<long>(address), reinterpret_cast<long>(length));
   });
@@ -63,7 +64,8 @@ long Recvfrom(Scheduler* scheduler, int fd, void* buffer, size_t size, int flags
 long Recvmsg(Scheduler* scheduler, int fd, struct msghdr* message, int flags) {
   size_t total = 0;
   for (size_t i = 0; i < message->msg_iovlen; ++i) total += message->msg_iov[i].iov_len;
-  long result = TryElsePark(scheduler, fd, Direction::kRead, NeverWaits(flags), total,
+  size_t drains = (flags & MSG_PEEK) != 0 ? 0 : total;
+  long result = TryElsePark(scheduler, fd, Direction::kRead, NeverWaits(flags), drains,
                             [=](int at) { return Attempt(SYS_recvmsg, at, message, flags); });
   bool rest = (flags & (MSG_WAITALL | MSG_PEEK)) == MSG_WAITALL && result > 0 && static_cast<size_t>(result) < total;
   if (!__builtin_expect(rest, 0) || NeverWaits(flags) || runtime().descriptors.ProgramNonblock(fd) ||
@@ -303,13 +305,9 @@ long Connect(Scheduler* scheduler, int fd, const struct sockaddr* address, sockl
     if (waited == -ETIMEDOUT) return -EINPROGRESS;
     if (waited == -EINTR && GoesOn(scheduler)) continue;
     if (waited < 0) return waited;
-    struct pollfd state = {wait.fd(), POLLOUT, 0};
-    struct timespec now = {0, 0};
-    if (RawSyscall(SYS_ppoll, &state, 1, &now, nullptr, 8) == 0) continue;  // an edge from before
-    int error = 0;
-    socklen_t size = sizeof error;
-    RawSyscall(SYS_getsockopt, wait.fd(), SOL_SOCKET, SO_ERROR, &error, &size);
-    return -error;
+    // Asking again finishes the connection, or says why there is none.
+    result = RawSyscall(SYS_connect, wait.fd(), address, length);
+    if (result != -EALREADY && result != -EINPROGRESS) return result;
   }
 }
 

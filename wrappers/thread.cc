@@ -132,6 +132,8 @@ long SetTidAddress(Scheduler* scheduler, uint32_t* address) {
 long SetRobustList(Scheduler* scheduler, void* head, size_t size) {
   if (size != sizeof(struct robust_list_head)) return -EINVAL;
   scheduler->current()->robust_list = head;
+  // The main thread's id is the kernel's, so the kernel can do it too, should the process be killed.
+  if (scheduler->current()->tid == scheduler->kernel_tid()) return RawSyscall(SYS_set_robust_list, head, size);
   return 0;
 }
 

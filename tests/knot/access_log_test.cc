@@ -22,7 +22,9 @@ std::string Escaped(absl::string_view text) {
   return out;
 }
 
-TEST(AccessLogEscaping, LeavesPlainTextAlone) { EXPECT_EQ(Escaped("GET /a?b=c HTTP/1.1"), "GET /a?b=c HTTP/1.1"); }
+TEST(AccessLogEscaping, LeavesPlainTextAlone) {
+  EXPECT_EQ(Escaped("GET /a?b=c HTTP/1.1"), "GET /a?b=c HTTP/1.1");
+}
 
 TEST(AccessLogEscaping, WritesADashForNothing) { EXPECT_EQ(Escaped(""), "-"); }
 

@@ -60,8 +60,9 @@ TEST_P(CommandLine, RefusesWrongFlagsAndValues) {
   ExpectOneLineAndStatus2({"--print_config=perhaps"}, "--print_config=perhaps");
   ExpectOneLineAndStatus2({"--access_log="}, "--access_log=");
   ExpectOneLineAndStatus2({"one", "two"}, "not also two");
-  for (const char* address : {"", "8080", "localhost:8080", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536",
-                              "127.0.0.1:-1", "::1:8080", "[::1]", "[127.0.0.1]:80", "256.0.0.1:80"}) {
+  for (const char* address :
+       {"", "8080", "localhost:8080", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1",
+        "::1:8080", "[::1]", "[127.0.0.1]:80", "256.0.0.1:80"}) {
     ExpectOneLineAndStatus2({std::string("--listen=") + address}, "must be a numeric ADDR:PORT");
   }
 }
@@ -71,7 +72,8 @@ TEST_P(CommandLine, RefusesWhatItCannotServe) {
   ExpectOneLineAndStatus2({"--listen=127.0.0.1:0", root_ / "none"}, "none");
   ExpectOneLineAndStatus2({"--listen=127.0.0.1:0", root_ / "file"}, "Not a directory");
   ExpectOneLineAndStatus2({"--listen=192.0.2.1:0", root_.path()}, "cannot listen on 192.0.2.1:0");
-  ExpectOneLineAndStatus2({"--listen=127.0.0.1:0", "--access_log=/none/log", root_.path()}, "/none/log");
+  ExpectOneLineAndStatus2({"--listen=127.0.0.1:0", "--access_log=/none/log", root_.path()},
+                          "/none/log");
   ExpectOneLineAndStatus2({"--listen=127.0.0.1:0", "--listen=[::1]:0", "--threads=1", root_.path()},
                           "at least 2");
 }
@@ -87,10 +89,9 @@ TEST_P(CommandLine, ListsItsFlagsAndNoOthers) {
   Result result = Run({"--help"});
   EXPECT_EQ(result.status, 0);
   EXPECT_EQ(result.err, "");
-  for (const char* flag :
-       {"accept", "access_log", "cache_mb", "header_timeout", "idle_timeout", "listen", "poller",
-        "print_config", "schedulers", "send", "send_timeout", "spawn", "stack_kb", "stats", "threads",
-        "version", "workers"}) {
+  for (const char* flag : {"accept", "access_log", "cache_mb", "header_timeout", "idle_timeout",
+                           "listen", "poller", "print_config", "schedulers", "send", "send_timeout",
+                           "spawn", "stack_kb", "stats", "threads", "version", "workers"}) {
     EXPECT_NE(result.out.find(std::string("\n  --") + flag), std::string::npos) << flag;
   }
   EXPECT_EQ(result.out.find("flagfile"), std::string::npos);
@@ -117,9 +118,9 @@ TEST_P(CommandLine, SaysInOneLineWhatItServes) {
   Start({"--threads=9", "--send=cache"});
   std::string out = server_->Output();
   EXPECT_EQ(std::count(out.begin(), out.end(), '\n'), 1) << out;
-  for (const std::string& part : {"http://127.0.0.1:" + std::to_string(port_) + "/",
-                                  root_.path(), std::string("threads=9"), std::string("workers="),
-                                  std::string("poller="), std::string("send=cache")}) {
+  for (const std::string& part :
+       {"http://127.0.0.1:" + std::to_string(port_) + "/", root_.path(), std::string("threads=9"),
+        std::string("workers="), std::string("poller="), std::string("send=cache")}) {
     EXPECT_NE(out.find(part), std::string::npos) << part << "\n" << out;
   }
   EXPECT_EQ(server_->Error(), "");

@@ -34,7 +34,8 @@ TEST_P(Connections, AThousandAreServedAtATime) {
     std::vector<std::unique_ptr<Client>> clients;
     for (int i = 0; i < 1000; ++i) clients.push_back(std::make_unique<Client>(port_));
     for (int round = 0; round < 3; ++round) {
-      for (auto& client : clients) ASSERT_TRUE(client->Send("GET /small HTTP/1.1\r\nHost: h\r\n\r\n"));
+      for (auto& client : clients)
+        ASSERT_TRUE(client->Send("GET /small HTTP/1.1\r\nHost: h\r\n\r\n"));
       for (auto& client : clients) ASSERT_EQ(client->Read().body, "small");
     }
     server_->Signal(SIGTERM);
@@ -58,7 +59,8 @@ TEST_P(Connections, BeyondTheThreadsWaitForOneToEnd) {
 }
 
 TEST_P(Connections, FromManyClientsAtOnceGetTheirOwnReplies) {
-  for (int i = 0; i < 16; ++i) WriteFile(root_ / std::to_string(i), std::string(i * 10'000, 'a' + i));
+  for (int i = 0; i < 16; ++i)
+    WriteFile(root_ / std::to_string(i), std::string(i * 10'000, 'a' + i));
   Start({"--threads=32"});
   std::vector<std::thread> clients;
   for (int i = 0; i < 16; ++i) {
@@ -107,7 +109,8 @@ TEST_P(Connections, ThatSayNothingAreClosedWithoutAWord) {
 }
 
 TEST_P(Connections, ThatReadNothingAreGivenUp) {
-  for (const char* send : {"--send=cache", "--send=inline", "--send=nonblocking", "--send=blocking", "--send=poll"}) {
+  for (const char* send :
+       {"--send=cache", "--send=inline", "--send=nonblocking", "--send=blocking", "--send=poll"}) {
     SCOPED_TRACE(send);
     Start({"--threads=1", send, "--send_timeout=1", "--cache_mb=200"});
     Client dead(port_, 16384);
@@ -140,8 +143,8 @@ TEST_P(Connections, AreAcceptedAgainWhenThereAreDescriptors) {
 }
 
 TEST_P(Connections, ComeByEveryAddress) {
-  ServerProcess server(GetParam(), {"--listen=127.0.0.1:0", "--listen=[::1]:0", "--listen=127.0.0.1:0",
-                                    "--threads=9", root_.path()});
+  ServerProcess server(GetParam(), {"--listen=127.0.0.1:0", "--listen=[::1]:0",
+                                    "--listen=127.0.0.1:0", "--threads=9", root_.path()});
   std::vector<uint16_t> ports = server.WaitForPorts();
   ASSERT_EQ(ports.size(), 3u) << server.Error();
   EXPECT_EQ(Client(ports[0]).Get("/small").body, "small");
@@ -166,7 +169,8 @@ TEST_P(Connections, AreLogged) {
   Start({"--threads=8", "--access_log=" + logs / "log"});
   {
     Client client(port_);
-    client.Send("GET /small?q HTTP/1.1\r\nHost: h\r\nReferer: http://from/\r\nUser-Agent: a\"b\r\n\r\n");
+    client.Send(
+        "GET /small?q HTTP/1.1\r\nHost: h\r\nReferer: http://from/\r\nUser-Agent: a\"b\r\n\r\n");
     EXPECT_EQ(client.Read().status, 200);
     client.Send("HEAD /none HTTP/1.1\r\nHost: h\r\n\r\n");
     EXPECT_EQ(client.Read(true).status, 404);
@@ -178,9 +182,10 @@ TEST_P(Connections, AreLogged) {
   std::string log = ReadFile(logs / "log");
   std::string start = "127\\.0\\.0\\.1 - - \\[[^\\]]{26}\\] ";
   EXPECT_TRUE(std::regex_match(
-      log, std::regex(start + "\"GET /small\\?q HTTP/1\\.1\" 200 5 \"http://from/\" \"a\\\\x22b\"\n" +
-                      start + "\"HEAD /none HTTP/1\\.1\" 404 0 \"-\" \"-\"\n" + start +
-                      "\"nonsense\\\\x1B\\[0m\" 400 \\d+ \"-\" \"-\"\n")))
+      log,
+      std::regex(start + "\"GET /small\\?q HTTP/1\\.1\" 200 5 \"http://from/\" \"a\\\\x22b\"\n" +
+                 start + "\"HEAD /none HTTP/1\\.1\" 404 0 \"-\" \"-\"\n" + start +
+                 "\"nonsense\\\\x1B\\[0m\" 400 \\d+ \"-\" \"-\"\n")))
       << log;
 }
 

@@ -38,7 +38,9 @@ TEST_F(FileCacheTest, PreparesTheHeadAndTheContents) {
   ASSERT_EQ(found.status, 200);
   EXPECT_EQ(Contents(found), "hello");
   std::string head(found.file->Head());
-  EXPECT_EQ(head.find("Content-Type: text/plain; charset=utf-8\r\nContent-Length: 5\r\nLast-Modified: "), 0u);
+  EXPECT_EQ(
+      head.find("Content-Type: text/plain; charset=utf-8\r\nContent-Length: 5\r\nLast-Modified: "),
+      0u);
   EXPECT_EQ(head.substr(head.size() - 8), " GMT\r\n\r\n");
 }
 
@@ -79,7 +81,8 @@ TEST_F(FileCacheTest, DoesNotRememberWhatIsMissing) {
 
 TEST_F(FileCacheTest, KeepsItsBytesWithinTheLimitAndTheFileUsedLast) {
   constexpr int64_t kSize = 10'000;
-  for (int i = 0; i < 20; ++i) test::WriteFile(directory_ / std::to_string(i), std::string(kSize, 'x'));
+  for (int i = 0; i < 20; ++i)
+    test::WriteFile(directory_ / std::to_string(i), std::string(kSize, 'x'));
   FileCache cache(root_, types_, {5 * (kSize + 1024), 4, kMiB});
   for (int i = 0; i < 20; ++i) {
     EXPECT_EQ(cache.Get(std::to_string(i), 1).status, 200);
@@ -138,7 +141,8 @@ TEST_F(FileCacheTest, LoadsAFileOnceForManyThreads) {
 }
 
 TEST_F(FileCacheTest, StaysConsistentUnderConcurrentChangesAndEviction) {
-  for (int i = 0; i < 8; ++i) test::WriteFile(directory_ / std::to_string(i), std::string(3000, 'a'));
+  for (int i = 0; i < 8; ++i)
+    test::WriteFile(directory_ / std::to_string(i), std::string(3000, 'a'));
   FileCache cache(root_, types_, {16'000, 2, kMiB});
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t) {
@@ -177,8 +181,9 @@ TEST_F(FileCacheTest, OpensNothingOutsideTheRootAndNothingButFiles) {
   std::filesystem::create_symlink("loop", directory_ / "loop");
   ASSERT_EQ(mkfifo((directory_ / "fifo").c_str(), 0600), 0);
   FileCache cache(root_, types_, {kMiB, 4, kMiB});
-  for (const std::string& path : {std::string("../") + name, std::string("absolute"),
-                                  std::string("relative"), std::string("loop"), std::string("fifo")}) {
+  for (const std::string& path :
+       {std::string("../") + name, std::string("absolute"), std::string("relative"),
+        std::string("loop"), std::string("fifo")}) {
     Lookup found = cache.Get(path, 1);
     EXPECT_EQ(found.status, 403) << path;
     EXPECT_EQ(found.file, nullptr) << path;

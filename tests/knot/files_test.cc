@@ -14,13 +14,15 @@
 namespace knot::test {
 namespace {
 
-const std::vector<std::string> kPolicies = {"auto", "cache", "nonblocking", "blocking", "poll", "inline"};
+const std::vector<std::string> kPolicies = {"auto",     "cache", "nonblocking",
+                                            "blocking", "poll",  "inline"};
 
 class Files : public KnotTest {
  protected:
   void StartSending(const std::string& policy) { Start({"--send=" + policy, "--threads=32"}); }
 
-  // A change becomes visible within about a second; this waits for it as long as it takes. Requires: it comes.
+  // A change becomes visible within about a second; this waits for it as long as it takes.
+  // Requires: it comes.
   std::string GetUntil(const std::string& target, const std::string& wanted) {
     Client client(port_);
     std::string body;
@@ -47,7 +49,8 @@ TEST_P(Files, ArriveWholeWithEachPolicy) {
     StartSending(policy);
     Client client(port_);
     for (int round = 0; round < 2; ++round) {
-      for (size_t size : {size_t{1}, size_t{4096}, size_t{65536}, size_t{65537}, size_t{1'000'001}}) {
+      for (size_t size :
+           {size_t{1}, size_t{4096}, size_t{65536}, size_t{65537}, size_t{1'000'001}}) {
         EXPECT_TRUE(client.Get("/" + std::to_string(size)).body == big.substr(0, size)) << size;
       }
     }
@@ -82,7 +85,8 @@ TEST_P(Files, ThatVanishAreGone) {
   EXPECT_EQ(client.Get("/file").status, 200);
   std::filesystem::remove(root_ / "file");
   int status = 200;
-  for (int i = 0; i < 2000 && status == 200; ++i, usleep(10'000)) status = client.Get("/file").status;
+  for (int i = 0; i < 2000 && status == 200; ++i, usleep(10'000))
+    status = client.Get("/file").status;
   EXPECT_EQ(status, 404);
 }
 
@@ -95,8 +99,8 @@ TEST_P(Files, ThatShrinkCloseTheConnectionAfterRightBytesOnly) {
     Client slow(port_, 16384);
     slow.Send("GET /file HTTP/1.1\r\nHost: h\r\n\r\n");
     std::string got = slow.ReadBytes(1'000'000);
-    // Far behind what the kernel has taken to send: where it cuts a page, or a run of pages it holds as one, it clears
-    // the rest even under bytes on their way (docs/knot.md, limits).
+    // Far behind what the kernel has taken to send: where it cuts a page, or a run of pages it
+    // holds as one, it clears the rest even under bytes on their way (docs/knot.md, limits).
     constexpr size_t kLeft = 30'000'000;
     std::filesystem::resize_file(root_ / "file", kLeft);
     got += slow.ReadBytes(contents.size() + 10'000);
@@ -122,7 +126,8 @@ TEST_P(Files, OfManySizesAreServedFromATinyCache) {
       std::vector<std::unique_ptr<Client>> clients;
       for (int i = 0; i < 8; ++i) clients.push_back(std::make_unique<Client>(port_));
       for (int i = 0; i < 240; ++i) {
-        EXPECT_TRUE(clients[i % 8]->Get("/" + std::to_string(i % 60)).body == contents[i % 60]) << i;
+        EXPECT_TRUE(clients[i % 8]->Get("/" + std::to_string(i % 60)).body == contents[i % 60])
+            << i;
       }
     }
   }

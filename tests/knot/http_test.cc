@@ -76,7 +76,8 @@ void Check(uint16_t port, const std::vector<Case>& cases) {
     EXPECT_EQ(reply.status, c.status) << reply.failure;
     EXPECT_EQ(reply.failure, "");
     EXPECT_NE((reply.head + "\n" + reply.body).find(c.contains), std::string::npos)
-        << "no '" << c.contains << "' in\n" << reply.head << reply.body;
+        << "no '" << c.contains << "' in\n"
+        << reply.head << reply.body;
     EXPECT_EQ(reply.body.find("secret"), std::string::npos);
     EXPECT_EQ(reply.fields.count("date"), 1u);
     if (c.after == kClosed) {
@@ -88,82 +89,105 @@ void Check(uint16_t port, const std::vector<Case>& cases) {
 }
 
 TEST_P(Http, ServesFiles) {
-  Check(port_, {
-      {"a file", Get("/file.txt"), 200, kKept, "contents"},
-      {"its type", Get("/file.txt"), 200, kKept, "Content-Type: text/plain; charset=utf-8\r\n"},
-      {"its length", Get("/file.txt"), 200, kKept, "Content-Length: 8\r\n"},
-      {"its age", Get("/file.txt"), 200, kKept, "Last-Modified: "},
-      {"an empty file", Get("/empty"), 200, kKept, "Content-Length: 0\r\n"},
-      {"the root", Get("/"), 200, kKept, "index"},
-      {"a directory's index", Get("/sub/"), 200, kKept, "sub"},
-      {"a file below", Get("/sub/deep/file"), 200, kKept, "deep"},
-      {"a query is ignored", Get("/file.txt?a=b&c=%zz"), 200, kKept, "contents"},
-      {"escaped characters", Get("/a%20b"), 200, kKept, "space"},
-      {"decoded once", Get("/%2541"), 200, kKept, "percent"},
-      {"UTF-8", Get("/caf%C3%A9"), 200, kKept, "utf8"},
-      {"a backslash is a character", Get("/back%5Cslash"), 200, kKept, "backslash"},
-      {"three dots are a name", Get("/..."), 200, kKept, "dots"},
-      {"dot segments within the root", Get("/sub/../file.txt"), 200, kKept, "contents"},
-      {"repeated slashes", Get("//sub//deep///file"), 200, kKept, "deep"},
-      {"a link within the root", Get("/inside"), 200, kKept, "contents"},
-      {"absolute form", Get("http://h/file.txt"), 200, kKept, "contents"},
-      {"absolute form without a path", Get("http://h"), 200, kKept, "index"},
-      {"HEAD", std::string("HEAD /file.txt") + kEnd, 200, kKept, "Content-Length: 8\r\n"},
-      {"empty lines before it", "\r\n\r\n" + Get("/file.txt"), 200, kKept, "contents"},
-      {"an unknown field", GetWith("X-Unheard-Of: 1\r\n"), 200, kKept, "contents"},
-      {"an empty host", "GET /file.txt HTTP/1.1\r\nHost:\r\n\r\n", 200, kKept, "contents"},
-      {"an IPv6 host", "GET /file.txt HTTP/1.1\r\nHost: [::1]:80\r\n\r\n", 200, kKept, "contents"},
-  });
+  Check(
+      port_,
+      {
+          {"a file", Get("/file.txt"), 200, kKept, "contents"},
+          {"its type", Get("/file.txt"), 200, kKept, "Content-Type: text/plain; charset=utf-8\r\n"},
+          {"its length", Get("/file.txt"), 200, kKept, "Content-Length: 8\r\n"},
+          {"its age", Get("/file.txt"), 200, kKept, "Last-Modified: "},
+          {"an empty file", Get("/empty"), 200, kKept, "Content-Length: 0\r\n"},
+          {"the root", Get("/"), 200, kKept, "index"},
+          {"a directory's index", Get("/sub/"), 200, kKept, "sub"},
+          {"a file below", Get("/sub/deep/file"), 200, kKept, "deep"},
+          {"a query is ignored", Get("/file.txt?a=b&c=%zz"), 200, kKept, "contents"},
+          {"escaped characters", Get("/a%20b"), 200, kKept, "space"},
+          {"decoded once", Get("/%2541"), 200, kKept, "percent"},
+          {"UTF-8", Get("/caf%C3%A9"), 200, kKept, "utf8"},
+          {"a backslash is a character", Get("/back%5Cslash"), 200, kKept, "backslash"},
+          {"three dots are a name", Get("/..."), 200, kKept, "dots"},
+          {"dot segments within the root", Get("/sub/../file.txt"), 200, kKept, "contents"},
+          {"repeated slashes", Get("//sub//deep///file"), 200, kKept, "deep"},
+          {"a link within the root", Get("/inside"), 200, kKept, "contents"},
+          {"absolute form", Get("http://h/file.txt"), 200, kKept, "contents"},
+          {"absolute form without a path", Get("http://h"), 200, kKept, "index"},
+          {"HEAD", std::string("HEAD /file.txt") + kEnd, 200, kKept, "Content-Length: 8\r\n"},
+          {"empty lines before it", "\r\n\r\n" + Get("/file.txt"), 200, kKept, "contents"},
+          {"an unknown field", GetWith("X-Unheard-Of: 1\r\n"), 200, kKept, "contents"},
+          {"an empty host", "GET /file.txt HTTP/1.1\r\nHost:\r\n\r\n", 200, kKept, "contents"},
+          {"an IPv6 host", "GET /file.txt HTTP/1.1\r\nHost: [::1]:80\r\n\r\n", 200, kKept,
+           "contents"},
+      });
 }
 
 TEST_P(Http, RefusesWhatIsNotThereOrNotServed) {
-  Check(port_, {
-      {"a missing file", Get("/none"), 404, kKept, "404 Not Found"},
-      {"a missing directory", Get("/none/"), 404, kKept},
-      {"a missing file by HEAD", std::string("HEAD /none") + kEnd, 404, kKept},
-      {"a file as a directory", Get("/file.txt/"), 404, kKept},
-      {"below a file", Get("/file.txt/x"), 404, kKept},
-      {"a directory without an index", Get("/bare/"), 403, kKept},
-      {"a FIFO", Get("/fifo"), 403, kKept},
-      {"a loop of links", Get("/loop"), 403, kKept},
-      {"a name too long", Get("/" + std::string(300, 'n')), 404, kKept},
-      {"an encoded slash", Get("/sub%2Fdeep"), 404, kKept},
-      {"POST", std::string("POST /file.txt") + kEnd, 405, kKept, "Allow: GET, HEAD\r\n"},
-      {"PUT", std::string("PUT /file.txt") + kEnd, 405, kKept, "Allow: GET, HEAD\r\n"},
-      {"DELETE", std::string("DELETE /file.txt") + kEnd, 405, kKept, "Allow: GET, HEAD\r\n"},
-      {"OPTIONS *", std::string("OPTIONS *") + kEnd, 405, kKept, "Allow: GET, HEAD\r\n"},
-      {"CONNECT", std::string("CONNECT h:80") + kEnd, 405, kKept, "Allow: GET, HEAD\r\n"},
-      {"POST with a body", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc", 405, kClosed,
-       "Allow: GET, HEAD\r\n"},
-      {"an unknown method", std::string("BREW /file.txt") + kEnd, 501, kClosed},
-      {"a method in lower case", std::string("get /file.txt") + kEnd, 501, kClosed},
-  });
+  Check(port_,
+        {
+            {"a missing file", Get("/none"), 404, kKept, "404 Not Found"},
+            {"a missing directory", Get("/none/"), 404, kKept},
+            {"a missing file by HEAD", std::string("HEAD /none") + kEnd, 404, kKept},
+            {"a file as a directory", Get("/file.txt/"), 404, kKept},
+            {"below a file", Get("/file.txt/x"), 404, kKept},
+            {"a directory without an index", Get("/bare/"), 403, kKept},
+            {"a FIFO", Get("/fifo"), 403, kKept},
+            {"a loop of links", Get("/loop"), 403, kKept},
+            {"a name too long", Get("/" + std::string(300, 'n')), 404, kKept},
+            {"an encoded slash", Get("/sub%2Fdeep"), 404, kKept},
+            {"POST", std::string("POST /file.txt") + kEnd, 405, kKept, "Allow: GET, HEAD\r\n"},
+            {"PUT", std::string("PUT /file.txt") + kEnd, 405, kKept, "Allow: GET, HEAD\r\n"},
+            {"DELETE", std::string("DELETE /file.txt") + kEnd, 405, kKept, "Allow: GET, HEAD\r\n"},
+            {"OPTIONS *", std::string("OPTIONS *") + kEnd, 405, kKept, "Allow: GET, HEAD\r\n"},
+            {"CONNECT", std::string("CONNECT h:80") + kEnd, 405, kKept, "Allow: GET, HEAD\r\n"},
+            {"POST with a body", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc", 405,
+             kClosed, "Allow: GET, HEAD\r\n"},
+            {"an unknown method", std::string("BREW /file.txt") + kEnd, 501, kClosed},
+            {"a method in lower case", std::string("get /file.txt") + kEnd, 501, kClosed},
+        });
 }
 
 TEST_P(Http, RedirectsADirectoryToItsSlashOnThisHostOnly) {
   std::filesystem::create_directories(root_ / "evil.example");
-  Check(port_, {
-      {"plain", Get("/sub"), 301, kKept, "Location: /sub/\r\n"},
-      {"with a query", Get("/sub?a=b"), 301, kKept, "Location: /sub/?a=b\r\n"},
-      {"two slashes", Get("//evil.example"), 301, kKept, "Location: /evil.example/\r\n"},
-      {"many slashes", Get("////evil.example"), 301, kKept, "Location: /evil.example/\r\n"},
-      {"a backslash", Get("/%5Cevil"), 301, kKept, "Location: /%5Cevil/\r\n"},
-      {"absolute form", Get("http://other/sub"), 301, kKept, "Location: /sub/\r\n"},
-  });
+  Check(port_,
+        {
+            {"plain", Get("/sub"), 301, kKept, "Location: /sub/\r\n"},
+            {"with a query", Get("/sub?a=b"), 301, kKept, "Location: /sub/?a=b\r\n"},
+            {"two slashes", Get("//evil.example"), 301, kKept, "Location: /evil.example/\r\n"},
+            {"many slashes", Get("////evil.example"), 301, kKept, "Location: /evil.example/\r\n"},
+            {"a backslash", Get("/%5Cevil"), 301, kKept, "Location: /%5Cevil/\r\n"},
+            {"absolute form", Get("http://other/sub"), 301, kKept, "Location: /sub/\r\n"},
+        });
 }
 
 TEST_P(Http, LeavesTheRootByNoRoad) {
   std::vector<Case> cases;
   std::string up = "../" + OutsideName() + "/secret";
   std::vector<std::string> targets = {
-      "/" + up, "/sub/../" + up, "/./" + up, "//" + up, "/sub/deep/../../" + up,
-      "/%2e%2e/" + OutsideName() + "/secret", "/%2E./" + OutsideName() + "/secret",
-      "/.%2e/" + OutsideName() + "/secret", "/..%2f" + OutsideName() + "%2fsecret",
-      "/%2e%2e%2f" + OutsideName() + "/secret", "/%252e%252e/" + OutsideName() + "/secret",
-      "/..%5c" + OutsideName() + "%5csecret", "/..%c0%af" + OutsideName() + "/secret",
-      "/../../../../../../../../etc/passwd", "/%2fetc/passwd", "/etc/passwd", "//etc/passwd",
-      "http://h/" + up, "/absolute", "/relative", "/escape/secret", "/escape/", "/..", "/../",
-      "/sub/../..", "/inside/../" + up,
+      "/" + up,
+      "/sub/../" + up,
+      "/./" + up,
+      "//" + up,
+      "/sub/deep/../../" + up,
+      "/%2e%2e/" + OutsideName() + "/secret",
+      "/%2E./" + OutsideName() + "/secret",
+      "/.%2e/" + OutsideName() + "/secret",
+      "/..%2f" + OutsideName() + "%2fsecret",
+      "/%2e%2e%2f" + OutsideName() + "/secret",
+      "/%252e%252e/" + OutsideName() + "/secret",
+      "/..%5c" + OutsideName() + "%5csecret",
+      "/..%c0%af" + OutsideName() + "/secret",
+      "/../../../../../../../../etc/passwd",
+      "/%2fetc/passwd",
+      "/etc/passwd",
+      "//etc/passwd",
+      "http://h/" + up,
+      "/absolute",
+      "/relative",
+      "/escape/secret",
+      "/escape/",
+      "/..",
+      "/../",
+      "/sub/../..",
+      "/inside/../" + up,
   };
   for (const std::string& target : targets) {
     SCOPED_TRACE(target);
@@ -178,93 +202,111 @@ TEST_P(Http, LeavesTheRootByNoRoad) {
 
 TEST_P(Http, ClosesOnRequestsThatAreNone) {
   const std::string long_name(8200, 'n');
-  Check(port_, {
-      {"nonsense", "\x16\x03\x01 nonsense\r\n\r\n", 400, kClosed},
-      {"no version", "GET /file.txt\r\n\r\n", 400, kClosed},
-      {"half a version", "GET / HT\r\n\r\n", 400, kClosed},
-      {"a space in the target", "GET /a b HTTP/1.1\r\nHost: h\r\n\r\n", 400, kClosed},
-      {"two spaces", "GET  / HTTP/1.1\r\nHost: h\r\n\r\n", 400, kClosed},
-      {"bare line feeds", "GET / HTTP/1.1\nHost: h\n\n", 400, kClosed},
-      {"a bare carriage return", "GET / HTTP/1.1\rHost: h\r\n\r\n", 400, kClosed},
-      {"no host", "GET / HTTP/1.1\r\n\r\n", 400, kClosed},
-      {"two hosts", "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400, kClosed},
-      {"the same host twice", "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400, kClosed},
-      {"a host with a space", "GET / HTTP/1.1\r\nHost: a b\r\n\r\n", 400, kClosed},
-      {"a host with a slash", "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", 400, kClosed},
-      {"a folded field", GetWith("X: a\r\n b\r\n"), 400, kClosed},
-      {"a space before the colon", GetWith("X : a\r\n"), 400, kClosed},
-      {"a field without a name", GetWith(": a\r\n"), 400, kClosed},
-      {"a field without a colon", GetWith("nonsense\r\n"), 400, kClosed},
-      {"a NUL in a field", GetWith(std::string("X: a\0b\r\n", 8)), 400, kClosed},
-      {"a relative target", Get("file.txt"), 400, kClosed},
-      {"an asterisk", Get("*"), 400, kClosed},
-      {"another scheme", Get("ftp://h/file.txt"), 400, kClosed},
-      {"a fragment", Get("/file.txt#a"), 400, kClosed},
-      {"an encoded NUL", Get("/file.txt%00.html"), 400, kClosed},
-      {"a broken escape", Get("/%zz"), 400, kClosed},
-      {"a cut escape", Get("/a%4"), 400, kClosed},
-      {"HTTP/2.0", "GET / HTTP/2.0\r\nHost: h\r\n\r\n", 505, kClosed},
-      {"the preface of HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505, kClosed},
-      {"HTTP/0.9", "GET / HTTP/0.9\r\nHost: h\r\n\r\n", 505, kClosed},
-      {"HTTP/1.2", "GET / HTTP/1.2\r\nHost: h\r\n\r\n", 400, kClosed},
-      {"a target too long", Get("/" + std::string(5000, 'n')), 414, kClosed},
-      {"a target without end", "GET /" + long_name, 414, kClosed},
-      {"a field without end", GetWith("X: " + long_name + "\r\n"), 431, kClosed},
-      {"fields without end", GetWith([] {
-         std::string fields;
-         for (int i = 0; i < 1000; ++i) fields += "X-Field-Of-Many: 1\r\n";
-         return fields;
-       }()), 431, kClosed},
-  });
+  Check(port_,
+        {
+            {"nonsense", "\x16\x03\x01 nonsense\r\n\r\n", 400, kClosed},
+            {"no version", "GET /file.txt\r\n\r\n", 400, kClosed},
+            {"half a version", "GET / HT\r\n\r\n", 400, kClosed},
+            {"a space in the target", "GET /a b HTTP/1.1\r\nHost: h\r\n\r\n", 400, kClosed},
+            {"two spaces", "GET  / HTTP/1.1\r\nHost: h\r\n\r\n", 400, kClosed},
+            {"bare line feeds", "GET / HTTP/1.1\nHost: h\n\n", 400, kClosed},
+            {"a bare carriage return", "GET / HTTP/1.1\rHost: h\r\n\r\n", 400, kClosed},
+            {"no host", "GET / HTTP/1.1\r\n\r\n", 400, kClosed},
+            {"two hosts", "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400, kClosed},
+            {"the same host twice", "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400, kClosed},
+            {"a host with a space", "GET / HTTP/1.1\r\nHost: a b\r\n\r\n", 400, kClosed},
+            {"a host with a slash", "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", 400, kClosed},
+            {"a folded field", GetWith("X: a\r\n b\r\n"), 400, kClosed},
+            {"a space before the colon", GetWith("X : a\r\n"), 400, kClosed},
+            {"a field without a name", GetWith(": a\r\n"), 400, kClosed},
+            {"a field without a colon", GetWith("nonsense\r\n"), 400, kClosed},
+            {"a NUL in a field", GetWith(std::string("X: a\0b\r\n", 8)), 400, kClosed},
+            {"a relative target", Get("file.txt"), 400, kClosed},
+            {"an asterisk", Get("*"), 400, kClosed},
+            {"another scheme", Get("ftp://h/file.txt"), 400, kClosed},
+            {"a fragment", Get("/file.txt#a"), 400, kClosed},
+            {"an encoded NUL", Get("/file.txt%00.html"), 400, kClosed},
+            {"a broken escape", Get("/%zz"), 400, kClosed},
+            {"a cut escape", Get("/a%4"), 400, kClosed},
+            {"HTTP/2.0", "GET / HTTP/2.0\r\nHost: h\r\n\r\n", 505, kClosed},
+            {"the preface of HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505, kClosed},
+            {"HTTP/0.9", "GET / HTTP/0.9\r\nHost: h\r\n\r\n", 505, kClosed},
+            {"HTTP/1.2", "GET / HTTP/1.2\r\nHost: h\r\n\r\n", 400, kClosed},
+            {"a target too long", Get("/" + std::string(5000, 'n')), 414, kClosed},
+            {"a target without end", "GET /" + long_name, 414, kClosed},
+            {"a field without end", GetWith("X: " + long_name + "\r\n"), 431, kClosed},
+            {"fields without end", GetWith([] {
+               std::string fields;
+               for (int i = 0; i < 1000; ++i) fields += "X-Field-Of-Many: 1\r\n";
+               return fields;
+             }()),
+             431, kClosed},
+        });
 }
 
 TEST_P(Http, KeepsInStepOverBodies) {
   const std::string chunked = "Transfer-Encoding: chunked\r\n";
-  Check(port_, {
-      {"a length of zero", GetWith("Content-Length: 0\r\n"), 200, kKept, "contents"},
-      {"a body", GetWith("Content-Length: 5\r\n") + "GET /", 200, kKept, "contents"},
-      {"a body beyond the buffer", GetWith("Content-Length: 100000\r\n") + std::string(100000, 'b'), 200,
-       kKept, "contents"},
-      {"chunks", GetWith(chunked) + "5\r\nGET /\r\n1;e=1\r\nx\r\n0\r\nT: t\r\n\r\n", 200, kKept, "contents"},
-      {"large chunks", GetWith(chunked) + "c350\r\n" + std::string(50000, 'c') + "\r\n0\r\n\r\n", 200,
-       kKept, "contents"},
-      {"HEAD with a body", "HEAD / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc", 200, kKept},
-      {"too large a body", GetWith("Content-Length: 2000000\r\n"), 413, kClosed},
-      {"too large a chunk", GetWith(chunked) + "fffffff\r\n", 413, kClosed},
-      {"an endless chunk extension", GetWith(chunked) + "1;" + std::string(9000, 'e'), 413, kClosed},
-      {"the client waits to be asked", GetWith("Content-Length: 5\r\nExpect: 100-continue\r\n"), 200,
-       kClosed, "Connection: close\r\n"},
-      {"length and chunks", GetWith("Content-Length: 5\r\n" + chunked) + "0\r\n\r\n", 400, kClosed},
-      {"chunks and length", GetWith(chunked + "Content-Length: 5\r\n") + "0\r\n\r\n", 400, kClosed},
-      {"two lengths", GetWith("Content-Length: 5\r\nContent-Length: 6\r\n") + "abcde", 400, kClosed},
-      {"one length twice", GetWith("Content-Length: 5\r\nContent-Length: 5\r\n") + "abcde", 400, kClosed},
-      {"a list of lengths", GetWith("Content-Length: 5, 5\r\n") + "abcde", 400, kClosed},
-      {"a negative length", GetWith("Content-Length: -1\r\n"), 400, kClosed},
-      {"a signed length", GetWith("Content-Length: +5\r\n") + "abcde", 400, kClosed},
-      {"a hexadecimal length", GetWith("Content-Length: 0x5\r\n") + "abcde", 400, kClosed},
-      {"no length", GetWith("Content-Length:\r\n"), 400, kClosed},
-      {"a length beyond 64 bits", GetWith("Content-Length: 18446744073709551617\r\n"), 400, kClosed},
-      {"another coding", GetWith("Transfer-Encoding: gzip\r\n"), 501, kClosed},
-      {"two codings", GetWith("Transfer-Encoding: gzip, chunked\r\n"), 501, kClosed},
-      {"chunked twice", GetWith(chunked + chunked), 400, kClosed},
-      {"a coding in HTTP/1.0", "GET / HTTP/1.0\r\n" + chunked + "\r\n0\r\n\r\n", 400, kClosed},
-      {"a chunk size of no digits", GetWith(chunked) + "zz\r\n", 400, kClosed},
-      {"a chunk longer than its size", GetWith(chunked) + "1\r\nabc\r\n0\r\n\r\n", 400, kClosed},
-  });
+  Check(
+      port_,
+      {
+          {"a length of zero", GetWith("Content-Length: 0\r\n"), 200, kKept, "contents"},
+          {"a body", GetWith("Content-Length: 5\r\n") + "GET /", 200, kKept, "contents"},
+          {"a body beyond the buffer",
+           GetWith("Content-Length: 100000\r\n") + std::string(100000, 'b'), 200, kKept,
+           "contents"},
+          {"chunks", GetWith(chunked) + "5\r\nGET /\r\n1;e=1\r\nx\r\n0\r\nT: t\r\n\r\n", 200, kKept,
+           "contents"},
+          {"large chunks",
+           GetWith(chunked) + "c350\r\n" + std::string(50000, 'c') + "\r\n0\r\n\r\n", 200, kKept,
+           "contents"},
+          {"HEAD with a body", "HEAD / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc", 200,
+           kKept},
+          {"too large a body", GetWith("Content-Length: 2000000\r\n"), 413, kClosed},
+          {"too large a chunk", GetWith(chunked) + "fffffff\r\n", 413, kClosed},
+          {"an endless chunk extension", GetWith(chunked) + "1;" + std::string(9000, 'e'), 413,
+           kClosed},
+          {"the client waits to be asked", GetWith("Content-Length: 5\r\nExpect: 100-continue\r\n"),
+           200, kClosed, "Connection: close\r\n"},
+          {"length and chunks", GetWith("Content-Length: 5\r\n" + chunked) + "0\r\n\r\n", 400,
+           kClosed},
+          {"chunks and length", GetWith(chunked + "Content-Length: 5\r\n") + "0\r\n\r\n", 400,
+           kClosed},
+          {"two lengths", GetWith("Content-Length: 5\r\nContent-Length: 6\r\n") + "abcde", 400,
+           kClosed},
+          {"one length twice", GetWith("Content-Length: 5\r\nContent-Length: 5\r\n") + "abcde", 400,
+           kClosed},
+          {"a list of lengths", GetWith("Content-Length: 5, 5\r\n") + "abcde", 400, kClosed},
+          {"a negative length", GetWith("Content-Length: -1\r\n"), 400, kClosed},
+          {"a signed length", GetWith("Content-Length: +5\r\n") + "abcde", 400, kClosed},
+          {"a hexadecimal length", GetWith("Content-Length: 0x5\r\n") + "abcde", 400, kClosed},
+          {"no length", GetWith("Content-Length:\r\n"), 400, kClosed},
+          {"a length beyond 64 bits", GetWith("Content-Length: 18446744073709551617\r\n"), 400,
+           kClosed},
+          {"another coding", GetWith("Transfer-Encoding: gzip\r\n"), 501, kClosed},
+          {"two codings", GetWith("Transfer-Encoding: gzip, chunked\r\n"), 501, kClosed},
+          {"chunked twice", GetWith(chunked + chunked), 400, kClosed},
+          {"a coding in HTTP/1.0", "GET / HTTP/1.0\r\n" + chunked + "\r\n0\r\n\r\n", 400, kClosed},
+          {"a chunk size of no digits", GetWith(chunked) + "zz\r\n", 400, kClosed},
+          {"a chunk longer than its size", GetWith(chunked) + "1\r\nabc\r\n0\r\n\r\n", 400,
+           kClosed},
+      });
 }
 
 TEST_P(Http, KeepsConnectionsAsEachVersionAsks) {
-  Check(port_, {
-      {"1.1", Get("/file.txt"), 200, kKept},
-      {"1.1 close", GetWith("Connection: close\r\n"), 200, kClosed, "Connection: close\r\n"},
-      {"1.1 close in a list", GetWith("Connection: x, Close\r\n"), 200, kClosed, "Connection: close\r\n"},
-      {"1.1 close in a second field", GetWith("Connection: x\r\nConnection: close\r\n"), 200, kClosed},
-      {"1.0", "GET /file.txt HTTP/1.0\r\n\r\n", 200, kClosed, "Connection: close\r\n"},
-      {"1.0 keep-alive", "GET /file.txt HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", 200, kKept,
-       "Connection: keep-alive\r\n"},
-      {"1.0 without a file", "GET /none HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", 404, kKept,
-       "Connection: keep-alive\r\n"},
-  });
+  Check(port_,
+        {
+            {"1.1", Get("/file.txt"), 200, kKept},
+            {"1.1 close", GetWith("Connection: close\r\n"), 200, kClosed, "Connection: close\r\n"},
+            {"1.1 close in a list", GetWith("Connection: x, Close\r\n"), 200, kClosed,
+             "Connection: close\r\n"},
+            {"1.1 close in a second field", GetWith("Connection: x\r\nConnection: close\r\n"), 200,
+             kClosed},
+            {"1.0", "GET /file.txt HTTP/1.0\r\n\r\n", 200, kClosed, "Connection: close\r\n"},
+            {"1.0 keep-alive", "GET /file.txt HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", 200,
+             kKept, "Connection: keep-alive\r\n"},
+            {"1.0 without a file", "GET /none HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", 404,
+             kKept, "Connection: keep-alive\r\n"},
+        });
 }
 
 TEST_P(Http, AnswersPipelinedRequestsInOrder) {
@@ -333,7 +375,8 @@ TEST_P(Http, AnswersAClientThatHasFinishedSending) {
 }
 
 TEST_P(Http, SurvivesClientsThatLeaveInMidRequest) {
-  for (const char* part : {"", "G", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nab"}) {
+  for (const char* part : {"", "G", "GET / HTTP/1.1\r\n",
+                           "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nab"}) {
     Client client(port_);
     client.Send(part);
     client.CloseSending();

@@ -86,8 +86,9 @@ TEST(RequestParser, SkipsAChunkedBodyCutAnywhere) {
 TEST(RequestParser, LimitsTheSumOfChunks) {
   RequestParser parser;
   size_t used = 0;
-  ASSERT_EQ(parser.ParseHead("GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n", &used),
-            RequestParser::kComplete);
+  ASSERT_EQ(
+      parser.ParseHead("GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n", &used),
+      RequestParser::kComplete);
   EXPECT_EQ(parser.ParseBody("fffffff\r\n", &used), 413);
 }
 

@@ -62,7 +62,8 @@ TEST_P(Stop, EndsAtOnceOnASecondSignal) {
   slow.Send("GET /big HTTP/1.1\r\nHost: h\r\n\r\n");
   slow.ReadBytes(1000);
   server_->Signal(SIGTERM);
-  // The second must not merge with the first, so it follows once the first was seen: new connections are refused.
+  // The second must not merge with the first, so it follows once the first was seen: new
+  // connections are refused.
   while (Client(port_).connected()) usleep(1000);
   server_->Signal(SIGTERM);
   EXPECT_EQ(server_->WaitForExit(), 0);
@@ -75,14 +76,15 @@ TEST_P(Stop, PrintsCountersOnSigusr1AndServesOn) {
   client.Get("/small");
   client.Get("/small");
   client.Get("/none");
-  // A reply is counted once it was sent, so the last may be counted a little after the client has it.
+  // A reply is counted once it was sent, so the last may be counted a little after the client has
+  // it.
   for (int i = 0; i < 2000 && server_->Error().find("requests=3 ") == std::string::npos; ++i) {
     server_->Signal(SIGUSR1);
     usleep(10'000);
   }
   std::string error = server_->Error();
-  for (const char* part : {"knot: connections=1 open=1 idle_closed=0", "requests=3 body_bytes=",
-                           "refusals=1 ", "entries=1 "}) {
+  for (const char* part : {"knot: connections=1 open=1 idle_closed=0",
+                           "requests=3 body_bytes=", "refusals=1 ", "entries=1 "}) {
     EXPECT_NE(error.find(part), std::string::npos) << part << "\n" << error;
   }
   EXPECT_EQ(client.Get("/small").body, "small");
@@ -93,7 +95,8 @@ TEST_P(Stop, PrintsCountersAtExitWhenAsked) {
   Client(port_).Get("/small");
   server_->Signal(SIGTERM);
   EXPECT_EQ(server_->WaitForExit(), 0);
-  EXPECT_NE(server_->Error().find("requests=1 body_bytes=5 "), std::string::npos) << server_->Error();
+  EXPECT_NE(server_->Error().find("requests=1 body_bytes=5 "), std::string::npos)
+      << server_->Error();
 }
 
 INSTANTIATE_FOR_BINARIES(Stop);

@@ -47,7 +47,8 @@ class DiskAioTest : public testing::Test {
     int plain = mkstemp(name);
     ASSERT_GE(plain, 0);
     fd_ = open(name, O_RDWR | O_DIRECT);
-    if (fd_ < 0 && errno == EINVAL) fd_ = open(name, O_RDWR);  // Linux AIO works on cached files too
+    // Linux AIO works on cached files too.
+    if (fd_ < 0 && errno == EINVAL) fd_ = open(name, O_RDWR);
     unlink(name);
     close(plain);
     ASSERT_GE(fd_, 0);
@@ -59,8 +60,8 @@ class DiskAioTest : public testing::Test {
     return poll(&descriptor, 1, timeout_ms) == 1;
   }
 
-  // As a scheduler does: waits for the event descriptor, then reaps. The kernel makes a request's result known before
-  // it makes the descriptor readable, so a Reap may find nothing.
+  // As a scheduler does: waits for the event descriptor, then reaps. The kernel makes a request's
+  // result known before it makes the descriptor readable, so a Reap may find nothing.
   int ReapAll() {
     int reaped = 0;
     while (aio_.in_flight() > 0) {

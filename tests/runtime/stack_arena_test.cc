@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <fstream>
 #include <iterator>
 #include <random>
@@ -407,6 +408,23 @@ TEST_P(StackArenaTest, ThreadsAllocateAndReleaseWithoutSharingABlock) {
     });
   }
   for (std::thread& thread : threads) thread.join();
+}
+
+TEST_P(StackArenaTest, FindBlockIsRightWhileSlabsAreAdded) {
+  char* block = static_cast<char*>(arena_.Allocate(64 * kKiB));
+  std::atomic<bool> stop{false};
+  bool always_right = true;
+  std::thread finder([&] {
+    while (!stop.load()) {
+      StackBlock found;
+      always_right &= arena_.FindBlock(block + 100, &found) &&
+                      found.base == reinterpret_cast<uintptr_t>(block) && found.size == 64 * kKiB;
+    }
+  });
+  for (int i = 0; i < 20000; ++i) EXPECT_NE(arena_.Allocate(64 * kKiB), nullptr);
+  stop.store(true);
+  finder.join();
+  EXPECT_TRUE(always_right);
 }
 
 TEST_P(StackArenaTest, ForkedChildUsesItsCopyOfTheArena) {

@@ -107,6 +107,20 @@ TEST(Timers, RemoveOfAnIdleEntryDoesNothing) {
   EXPECT_EQ(timers.Expire(100), &queued);
 }
 
+TEST(Timers, ClearForgetsEveryEntryWithoutTouchingIt) {
+  Timers timers;
+  ASSERT_TRUE(timers.Init(8));
+  TimerEntry survivor, gone;
+  timers.Arm(&gone, 100);
+  timers.Arm(&survivor, 200);
+  timers.Remove(&survivor);
+  timers.Clear();
+  EXPECT_EQ(gone.deadline, 100u);
+  EXPECT_EQ(timers.Expire(1000), nullptr);
+  timers.Arm(&survivor, 300);
+  EXPECT_EQ(timers.Expire(300), &survivor);
+}
+
 TEST(Timers, DisarmedEntryIsForgottenWhenItsTimeComes) {
   Timers timers;
   ASSERT_TRUE(timers.Init(8));
@@ -175,7 +189,8 @@ TEST(TimersDeathTest, OneEntryTooManyAbortsWithAMessage) {
   EXPECT_DEATH(timers.Arm(&entries[2], 3), "more timers are queued than");
 }
 
-// Does at random what a scheduler does, and compares each answer with a plain ordered map of deadlines.
+// Does at random what a scheduler does, and compares each answer with a plain ordered map of
+// deadlines.
 class TimersModel {
  public:
   explicit TimersModel(unsigned seed) : random_(seed), entries_(kEntries) {

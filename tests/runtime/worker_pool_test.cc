@@ -1,115 +1,28 @@
 #include "runtime/worker_pool.h"
 
 #include <asm/prctl.h>
-#include <errno.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <signal.h>
-#include <sys/ioctl.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
-#include <cstddef>
 #include <cstring>
-#include <iterator>
-#include <memory>
 #include <random>
 #include <thread>
 #include <vector>
 
 #include "gtest/gtest.h"
 #include "runtime/raw_syscall.h"
+#include "tests/runtime/worker_pool_jobs.h"
 
 namespace bobbin {
 namespace {
 
-constexpr int64_t kMillisecond = 1'000'000;
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kSanitized = true;  // there the workers are libc's threads
-#else
-constexpr bool kSanitized = false;
-#endif
 #if defined(__SANITIZE_THREAD__)
 constexpr bool kThreadSanitizer = true;
 #else
 constexpr bool kThreadSanitizer = false;
 #endif
-
-// Workers have no thread-locals: what they run here calls the kernel only.
-void Nap() {
-  timespec nap{0, kMillisecond / 5};
-  RawSyscall(SYS_nanosleep, &nap, nullptr);
-}
-
-template <typename Condition>
-bool Eventually(Condition condition) {
-  auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > deadline) return false;
-    Nap();
-  }
-  return true;
-}
-
-// What a group of jobs shares: a gate they wait at, and how many are at it.
-struct Gate {
-  std::atomic<bool> open{false};
-  std::atomic<int> running{0};
-  std::atomic<int> most_running{0};
-  std::atomic<int> done{0};
-};
-
-struct Job : WorkItem {
-  explicit Job(Gate* the_gate = nullptr, Lane the_lane = Lane::kOther) : gate(the_gate) {
-    run = Run;
-    done = Done;
-    lane = the_lane;
-  }
-
-  static long Run(WorkItem* self) {
-    Job* job = static_cast<Job*>(self);
-    job->worker = RawSyscall(SYS_gettid);
-    job->runs.fetch_add(1);
-    if (Gate* gate = job->gate) {
-      int running = gate->running.fetch_add(1) + 1;
-      int most = gate->most_running.load();
-      while (running > most && !gate->most_running.compare_exchange_weak(most, running)) {
-      }
-      while (!gate->open.load()) Nap();
-      gate->running.fetch_sub(1);
-    }
-    return 42;
-  }
-
-  static void Done(WorkItem* self) {
-    Job* job = static_cast<Job*>(self);
-    Gate* gate = job->gate;
-    job->done_right.store(job->runs.load() == job->dones.load() + 1 && job->result == 42 &&
-                          job->worker == RawSyscall(SYS_gettid));
-    job->dones.fetch_add(1);  // from here the job may be gone
-    if (gate != nullptr) gate->done.fetch_add(1);
-  }
-
-  Gate* gate;
-  long worker = 0;
-  std::atomic<int> runs{0};
-  std::atomic<int> dones{0};
-  std::atomic<bool> done_right{false};
-};
-
-using Jobs = std::vector<std::unique_ptr<Job>>;
-
-Jobs MakeJobs(int count, Gate* gate, Lane lane = Lane::kOther) {
-  Jobs jobs;
-  for (int i = 0; i < count; ++i) jobs.push_back(std::make_unique<Job>(gate, lane));
-  return jobs;
-}
 
 class WorkerPoolTest : public testing::Test {
  protected:
@@ -351,16 +264,6 @@ TEST_F(WorkerPoolTest, WorkersLeavingAndItemsComingNeverMissEachOther) {
   }
 }
 
-TEST_F(WorkerPoolTest, NewWorkerDoesNotGetTheStackOfOneThatIsStillLeaving) {
-  pool_.Configure(0, kMillisecond / 20);
-  for (int i = 0; i < 2000; ++i) {
-    Job job;
-    ASSERT_TRUE(pool_.Submit(&job));
-    ASSERT_TRUE(Eventually([&] { return job.dones.load() == 1; }));
-    while (pool_.workers() != 0) __builtin_ia32_pause();
-  }
-}
-
 TEST_F(WorkerPoolTest, StopRunsWhatIsQueuedAndThePoolCanBeUsedAgain) {
   pool_.Configure(1);
   Jobs jobs = MakeJobs(20, nullptr, Lane::kDisk);
@@ -400,128 +303,6 @@ TEST_F(WorkerPoolTest, WorkerHasAllSignalsBlockedAndNeitherFsNorGsBase) {
   if (kSanitized) return;
   EXPECT_EQ(probe.fs, 0u);
   EXPECT_EQ(probe.gs, 0u);
-}
-
-// From here on the process may make no more kernel threads. Root is exempt from the limit, so it becomes somebody else.
-void ForbidThreads() {
-  rlimit limit;
-  getrlimit(RLIMIT_NPROC, &limit);
-  limit.rlim_cur = 0;
-  if (setrlimit(RLIMIT_NPROC, &limit) != 0) _exit(100);
-  if (geteuid() == 0 && syscall(SYS_setresuid, 65534, 65534, 65534) != 0) _exit(101);
-}
-
-void AllowThreads() {
-  rlimit limit;
-  getrlimit(RLIMIT_NPROC, &limit);
-  limit.rlim_cur = limit.rlim_max;
-  if (setrlimit(RLIMIT_NPROC, &limit) != 0) _exit(102);
-}
-
-TEST(WorkerPoolDeathTest, SubmitTakesNothingWhereTheFirstWorkerCannotBeMade) {
-  auto submit_without_threads = [] {
-    ForbidThreads();
-    WorkerPool pool;
-    Job job;
-    if (pool.Submit(&job) || pool.calls() != 0 || pool.queued() != 0 || pool.workers() != 0) {
-      _exit(1);
-    }
-    AllowThreads();
-    if (!pool.Submit(&job)) _exit(2);
-    pool.Stop();
-    _exit(job.dones.load() == 1 ? 0 : 3);
-  };
-  EXPECT_EXIT(submit_without_threads(), testing::ExitedWithCode(0), "");
-}
-
-TEST(WorkerPoolDeathTest, WhereNoMoreWorkersCanBeMadeItemsWaitForThoseThereAre) {
-  auto submit_with_one_worker = [] {
-    WorkerPool pool;
-    Gate gate;
-    Job blocker(&gate);
-    if (!pool.Submit(&blocker)) _exit(1);
-    std::atomic<int> ready{0};
-    std::vector<std::thread> submitters;
-    for (int s = 0; s < 2; ++s) {
-      submitters.emplace_back([&] {
-        ready.fetch_add(1);
-        while (ready.load() < 3) Nap();
-        // An item that Submit queued while a worker could not be made must not be forgotten.
-        for (int i = 0; i < 3000; ++i) {
-          Job job;
-          if (!pool.Submit(&job)) _exit(2);
-          while (job.dones.load() == 0) __builtin_ia32_pause();
-        }
-      });
-    }
-    while (ready.load() < 2) Nap();
-    ForbidThreads();
-    Jobs jobs = MakeJobs(5, nullptr);
-    for (auto& job : jobs) {
-      if (!pool.Submit(job.get())) _exit(3);
-    }
-    if (pool.workers() != 1) _exit(4);
-    gate.open.store(true);
-    ready.fetch_add(1);
-    for (std::thread& submitter : submitters) submitter.join();
-    pool.Stop();
-    for (auto& job : jobs) {
-      if (job->dones.load() != 1) _exit(5);
-    }
-    _exit(0);
-  };
-  EXPECT_EXIT(submit_with_one_worker(), testing::ExitedWithCode(0), "");
-}
-
-// Has the kernel ask us about each thread the calling one makes. Returns: the descriptor it asks on, or -1.
-int WatchThreadMaking() {
-  sock_filter code[] = {
-      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone, 1, 0),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone3, 0, 1),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-  };
-  sock_fprog program{std::size(code), code};
-  prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-  return static_cast<int>(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
-                                  SECCOMP_FILTER_FLAG_NEW_LISTENER, &program));
-}
-
-// W2: an item was queued in the hope of a worker that then could not be made, and another worker went idle meanwhile.
-TEST(WorkerPoolDeathTest, IdleWorkerTakesOverWhenTheOneAwaitedCannotBeMade) {
-  auto fail_to_make_a_worker_slowly = [] {
-    WorkerPool pool;
-    pool.Configure(0, INT64_C(3600'000) * kMillisecond);
-    Gate gate;
-    Job first(&gate), second, third;
-    if (!pool.Submit(&first)) _exit(1);
-    std::atomic<int> watch{0};
-    std::thread submitter([&] {
-      watch.store(WatchThreadMaking());
-      if (watch.load() < 0) _exit(77);
-      if (!pool.Submit(&second)) _exit(2);
-    });
-    while (watch.load() == 0) Nap();
-    seccomp_notif making{};
-    if (ioctl(watch.load(), SECCOMP_IOCTL_NOTIF_RECV, &making) != 0) _exit(3);
-    gate.open.store(true);  // the worker does `first` and `second`, and goes idle
-    if (!Eventually([&] { return second.dones.load() == 1; })) _exit(4);
-    for (int i = 0; i < 100; ++i) Nap();
-    if (!pool.Submit(&third)) _exit(5);
-    seccomp_notif_resp answer{};
-    answer.id = making.id;
-    answer.error = -EAGAIN;
-    if (ioctl(watch.load(), SECCOMP_IOCTL_NOTIF_SEND, &answer) != 0) _exit(6);
-    submitter.join();
-    if (!Eventually([&] { return third.dones.load() == 1; })) _exit(7);
-    pool.Stop();
-    _exit(0);
-  };
-  auto done_or_not_possible = [](int status) {
-    return WIFEXITED(status) && (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 77);
-  };
-  EXPECT_EXIT(fail_to_make_a_worker_slowly(), done_or_not_possible, "");
 }
 
 TEST_F(WorkerPoolTest, ForkedChildMakesItsOwnWorkers) {

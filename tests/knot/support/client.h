@@ -1,6 +1,7 @@
 // A client that sends bytes as they are and reads replies strictly.
 //
-// Every wait has a long deadline that only guards against a hang; a test that runs into it fails with what was missing.
+// Every wait has a long deadline that only guards against a hang; a test that runs into it fails
+// with what was missing.
 #ifndef TESTS_KNOT_SUPPORT_CLIENT_H_
 #define TESTS_KNOT_SUPPORT_CLIENT_H_
 
@@ -20,7 +21,8 @@ struct Reply {
 
 class Client {
  public:
-  // Connects to 127.0.0.1, or [::1]. A receive buffer of `receive_buffer` bytes, where given, makes a slow reader.
+  // Connects to 127.0.0.1, or [::1]. A receive buffer of `receive_buffer` bytes, where given, makes
+  // a slow reader.
   explicit Client(uint16_t port, int receive_buffer = 0, bool ipv6 = false);
   ~Client();
   Client(const Client&) = delete;

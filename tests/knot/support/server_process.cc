@@ -79,9 +79,13 @@ ServerProcess::ServerProcess(const std::string& binary, const std::vector<std::s
 }
 
 ServerProcess::~ServerProcess() {
-  if (Ended()) return;
-  kill(pid_, SIGKILL);
-  waitpid(pid_, nullptr, 0);
+  if (!Ended()) {
+    kill(pid_, SIGKILL);
+    waitpid(pid_, nullptr, 0);
+  }
+  std::string error = Error();
+  EXPECT_EQ(error.find("Sanitizer"), std::string::npos) << error;
+  EXPECT_EQ(error.find("runtime error"), std::string::npos) << error;
 }
 
 bool ServerProcess::Ended() {

@@ -36,22 +36,26 @@ std::string Pattern(size_t size);
 // A running, or finished, server. Its output goes to files in a directory of its own.
 class ServerProcess {
  public:
-  // Starts `binary` with `arguments`. `descriptor_limit`, where given, is its RLIMIT_NOFILE, hard and soft.
+  // Starts `binary` with `arguments`. `descriptor_limit`, where given, is its RLIMIT_NOFILE, hard
+  // and soft.
   ServerProcess(const std::string& binary, const std::vector<std::string>& arguments,
                 int descriptor_limit = 0);
   ~ServerProcess();
   ServerProcess(const ServerProcess&) = delete;
   ServerProcess& operator=(const ServerProcess&) = delete;
 
-  // Waits for the line printed at start. Returns: the ports in it; empty where the process ended instead.
+  // Waits for the line printed at start. Returns: the ports in it; empty where the process ended
+  // instead.
   std::vector<uint16_t> WaitForPorts();
 
   void Signal(int number);
 
-  // Waits for the process to end. Returns: its exit status; 128 + n where signal n ended it; -1 where it hangs.
+  // Waits for the process to end. Returns: its exit status; 128 + n where signal n ended it; -1
+  // where it hangs.
   int WaitForExit();
 
-  // Waits until `text` stands in what was written to standard error. Returns: false where it never comes.
+  // Waits until `text` stands in what was written to standard error. Returns: false where it never
+  // comes.
   bool WaitForError(const std::string& text) const;
 
   std::string Output() const { return ReadFile(directory_ / "out"); }
@@ -67,8 +71,8 @@ class ServerProcess {
   int status_ = 0;
 };
 
-// The binaries every claim about the server is tested on: KNOT_BINARIES in the environment, separated by ':', else those
-// that were built.
+// The binaries every claim about the server is tested on: KNOT_BINARIES in the environment,
+// separated by ':', else those that were built.
 std::vector<std::string> Binaries();
 
 // Names a test instance after its binary.
