@@ -47,7 +47,7 @@ struct Descriptor {
   static constexpr uint16_t kLingers = 256;        // SO_LINGER: close may wait
   static constexpr uint16_t kOrphan = 64;          // our own: keeps a closed descriptor alive for those who wait on it
 
-  std::atomic<uint32_t> generation{1};  // grows at each close
+  std::atomic<uint32_t> generation{0};  // grows by 2 at each close
   std::atomic<FileKind> kind{FileKind::kUnknown};
   std::atomic<uint16_t> flags{0};
 
@@ -106,7 +106,7 @@ class Descriptors {
     if (d == nullptr) return;
     d->kind.store(FileKind::kUnknown, std::memory_order_relaxed);
     d->flags.store(0, std::memory_order_relaxed);
-    d->generation.fetch_add(1, std::memory_order_release);
+    d->generation.fetch_add(2, std::memory_order_release);
   }
 
   // Learns the kind of `fd` from the kernel. Returns: kUnknown when it is not open.

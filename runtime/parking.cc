@@ -5,6 +5,7 @@
 #include "runtime/descriptors.h"
 #include "runtime/runtime.h"
 #include "runtime/scheduler.h"
+#include "runtime/user_memory.h"
 
 namespace bobbin {
 
@@ -42,9 +43,11 @@ long ParkingTable::Wait(uint32_t* address, uint32_t expected, uint32_t bits, uin
   if (scheduler->TakeInterruption()) return -EINTR;
   Bucket& bucket = BucketOf(key);
   bucket.lock.Lock();
-  if (__atomic_load_n(address, __ATOMIC_SEQ_CST) != expected) {
+  uint32_t value;
+  bool readable = LoadUserWord(address, &value);
+  if (!readable || value != expected) {
     bucket.lock.Unlock();
-    return -EAGAIN;
+    return readable ? -EAGAIN : -EFAULT;
   }
   self->address = key;
   self->address_bits = bits;

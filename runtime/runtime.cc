@@ -160,6 +160,7 @@ void Runtime::ResetAfterFork() {
   threads.KeepOnly(survivor);
   survivor->tid = pid;
   parking.Clear();
+  stacks.ResetAfterFork();
   survivor->mask_slot = masks.Reset(survivor->signal_mask);
   workers.ResetAfterFork();
   schedulers[0] = scheduler;

@@ -121,6 +121,13 @@ class Scheduler {
   // Keeps the waits on `fd`, about to be closed, alive on a duplicate. Returns after all schedulers' waits moved.
   void BeforeClose(int fd);
 
+  // Wakes those who wait on `fd` for `events` (POLLIN, POLLOUT), which shutdown(2) has just ended: not every kind of
+  // socket reports that to a poller.
+  void AfterShutdown(int fd, uint32_t events);
+
+  // Runs work(target, argument) on the kernel thread of `target`, inside its runtime. Blocks: this user thread.
+  void CallOn(Scheduler* target, void (*work)(Scheduler*, void*), void* argument);
+
   // Drops a duplicate made by BeforeClose when its last waiter left.
   void ReleaseOrphan(int fd);
 
@@ -212,7 +219,6 @@ class Scheduler {
   void HandleEvents(int count);
   void HandleListeners(int count);
   void MoveWaiters(int from, int to);
-  static void DeliverMove(InboxMessage* message);
 
   Thread* current_ = nullptr;
   Thread* first_ = nullptr;  // ready queue

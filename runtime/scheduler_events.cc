@@ -18,10 +18,15 @@ namespace {
 constexpr int kAcceptsBesideConnections = 16;
 constexpr int kNoLimit = 1 << 30;
 
-struct MoveMessage : InboxMessage {
-  Scheduler* scheduler;
+struct CallMessage : InboxMessage {
+  Scheduler* target;
+  void (*work)(Scheduler*, void*);
+  void* argument;
+  Thread* caller;
+};
+
+struct Move {
   int from, to;
-  Thread* closer;
 };
 
 }  // namespace
@@ -29,7 +34,8 @@ struct MoveMessage : InboxMessage {
 View* Scheduler::ViewOf(int fd) {
   if (static_cast<unsigned>(fd) >= views_capacity_) return nullptr;
   View* view = &views_[fd];
-  uint32_t generation = runtime().descriptors.Find(fd)->generation.load(std::memory_order_acquire);
+  // Never 0, which is what a view has that nobody looked at yet.
+  uint32_t generation = runtime().descriptors.Find(fd)->generation.load(std::memory_order_acquire) | 1;
   if (__builtin_expect(view->generation != generation, 0)) {
     if (view->watched) poller_->Closed(fd);
     view->watched = false;
@@ -191,7 +197,7 @@ void Scheduler::NoteAccepted(int listener, int fd, int flags) {
   if (flags & SOCK_NONBLOCK) known |= Descriptor::kProgramNonblock;
   if (from != nullptr && from->Has(Descriptor::kNoTimeouts)) known |= Descriptor::kNoTimeouts;
   bool tcp = from != nullptr && from->Has(Descriptor::kTcpListener);
-  d->generation.fetch_add(1, std::memory_order_release);
+  d->generation.fetch_add(2, std::memory_order_release);
   d->kind.store(tcp ? FileKind::kTcp : FileKind::kSocket, std::memory_order_relaxed);
   d->flags.store(known, std::memory_order_relaxed);
 }
@@ -254,10 +260,46 @@ void Scheduler::MoveWaiters(int from, int to) {
   Watch(orphan, to, events);
 }
 
-void Scheduler::DeliverMove(InboxMessage* message) {
-  auto* move = static_cast<MoveMessage*>(message);
-  move->scheduler->MoveWaiters(move->from, move->to);
-  MakeReady(move->closer);
+void Scheduler::CallOn(Scheduler* target, void (*work)(Scheduler*, void*), void* argument) {
+  RuntimeSection section(this);
+  if (target == this) {
+    work(this, argument);
+    return;
+  }
+  CallMessage message;
+  message.deliver = [](InboxMessage* posted) {
+    auto* call = static_cast<CallMessage*>(posted);
+    call->work(call->target, call->argument);
+    MakeReady(call->caller);
+  };
+  message.target = target;
+  message.work = work;
+  message.argument = argument;
+  message.caller = current_;
+  target->Post(&message);
+  Park(ParkRequest());
+}
+
+void Scheduler::AfterShutdown(int fd, uint32_t events) {
+  if (static_cast<unsigned>(fd) >= views_capacity_) return;
+  struct Shutdown {
+    int fd;
+    uint32_t events;
+  } shutdown = {fd, events};
+  int schedulers = runtime().scheduler_count.load(std::memory_order_relaxed);
+  for (int i = 0; i < schedulers; ++i) {
+    Scheduler* scheduler = runtime().schedulers[i];
+    if (scheduler != this && __atomic_load_n(&scheduler->views_[fd].waiters, __ATOMIC_RELAXED) == nullptr) continue;
+    CallOn(
+        scheduler,
+        [](Scheduler* on, void* argument) {
+          auto* what = static_cast<Shutdown*>(argument);
+          View* view = on->ViewOf(what->fd);
+          view->ready |= View::kRead | View::kWrite;
+          on->WakeWaiters(view, what->events);
+        },
+        &shutdown);
+  }
 }
 
 void Scheduler::BeforeClose(int fd) {
@@ -283,21 +325,14 @@ void Scheduler::BeforeClose(int fd) {
     to->kind.store(from->kind.load(std::memory_order_relaxed), std::memory_order_relaxed);
     to->flags.store(from->flags.load(std::memory_order_relaxed), std::memory_order_relaxed);
     to->Set(Descriptor::kOrphan);
-    RuntimeSection section(this);
-    if (scheduler == this) {
-      MoveWaiters(fd, orphan);
-      continue;
-    }
-    MoveMessage message;
-    message.deliver = &DeliverMove;
-    message.scheduler = scheduler;
-    message.from = fd;
-    message.to = orphan;
-    message.closer = current_;
-    scheduler->Post(&message);
-    ParkRequest request;
-    request.waiting = Waiting::kNothing;
-    Park(request);
+    Move move = {fd, orphan};
+    CallOn(
+        scheduler,
+        [](Scheduler* on, void* argument) {
+          auto* what = static_cast<Move*>(argument);
+          on->MoveWaiters(what->from, what->to);
+        },
+        &move);
   }
 }
 

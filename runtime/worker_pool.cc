@@ -27,13 +27,13 @@ constexpr uint32_t kAwake = 0;   // or told to be
 constexpr uint32_t kDrowsy = 1;  // in the idle list, about to sleep
 constexpr uint32_t kAsleep = 2;
 
-// Blocks every signal while it lives; a kernel thread made meanwhile is born with all of them
-// blocked.
+// Blocks every signal but the workers' own while it lives; a kernel thread made meanwhile is born
+// with that mask.
 class SignalsBlocked {
  public:
   SignalsBlocked() {
-    uint64_t all = ~uint64_t{0};
-    RawSyscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &saved_, sizeof saved_);
+    uint64_t mask = ~(uint64_t{1} << (WorkerPool::kInterrupt - 1));
+    RawSyscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, &saved_, sizeof saved_);
   }
   ~SignalsBlocked() {
     RawSyscall(SYS_rt_sigprocmask, SIG_SETMASK, &saved_, nullptr, sizeof saved_);
@@ -50,7 +50,9 @@ class SignalsBlocked {
 void WorkerPool::Configure(int fixed, int64_t idle_ns) {
   LaneState& disk = lanes_[static_cast<int>(Lane::kDisk)];
   disk.keep = fixed > 0;
-  disk.maximum = fixed > 0 && fixed < kMaxPerLane ? fixed : kMaxPerLane;
+  disk.maximum = fixed <= 0 ? kMaxAutosized : fixed < kMaxPerLane ? fixed : kMaxPerLane;
+  // Calls of the other lane wait for other processes, for as long as those please.
+  lanes_[static_cast<int>(Lane::kOther)].maximum = kMaxPerLane;
   idle_ns_ = idle_ns;
 }
 

@@ -2,7 +2,7 @@
 // each other.
 //
 // Workers run code of the runtime only (WorkItem::run is a system call or a short loop of them),
-// never the program's; they have every signal blocked, no thread-locals (FS base 0, so touching one
+// never the program's; they have every signal but kInterrupt blocked, no thread-locals (FS base 0, so touching one
 // faults) and no GS base, and call no libc.
 //
 // State of a worker   none --clone--> working --queue empty--> idle
@@ -76,7 +76,12 @@ class WorkerPool {
   uint64_t queued() const;   // now
   uint64_t workers() const;  // now
 
-  static constexpr int kMaxPerLane = 64;
+  static constexpr int kMaxPerLane = 256;
+  // Of the lanes where calls are short, or wait for hardware that more workers would not make faster.
+  static constexpr int kMaxAutosized = 64;
+  // The one signal that workers do not block: it ends the system call a worker is in with EINTR, if whoever uses the
+  // pool has installed a handler for it. libc's SIGSETXID, which no kernel thread gets otherwise.
+  static constexpr int kInterrupt = 33;
   static constexpr int kIdleSeconds = 10;
 
  private:
@@ -101,7 +106,7 @@ class WorkerPool {
     WorkItem* head = nullptr;  // oldest
     WorkItem* tail = nullptr;
     Worker* idle = nullptr;  // last idle first: the cold ones are left to leave
-    int maximum = kMaxPerLane;
+    int maximum = kMaxAutosized;
     std::atomic<int> live{0};  // made and not leaving; written under the lock
     int starting = 0;          // being made
     int coming = 0;            // woken or being made to look into the queue, and not there yet

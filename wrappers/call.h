@@ -49,7 +49,8 @@ inline struct timespec ToTimespec(uint64_t nanoseconds) {
 }
 
 // Runs `work(argument)` on a worker of `lane` and parks the current thread until it is done. `work` makes system calls
-// only. Returns: its result, or -EINTR when a signal came before a worker took it.
+// only. A signal ends it as it would have ended the call on a kernel thread, and the call goes on (SA_RESTART) or
+// returns -EINTR as signal(7) has it; in the disk lane it only takes back what no worker has begun.
 long RunOnWorker(Scheduler* scheduler, Lane lane, long (*work)(void*), void* argument);
 
 // The same for a plain system call.

@@ -2,68 +2,73 @@
 
 #include <linux/futex.h>
 
-#include "wrappers/time.h"
+#include "runtime/user_memory.h"
 
 namespace bobbin {
 
 namespace {
 
 constexpr uint32_t kAllBits = ~uint32_t{0};
-constexpr uint64_t kFirstLook = 100'000;   // at a shared futex, nanoseconds
-constexpr uint64_t kLongestLook = 5'000'000;
 
-// Monotonic time at which a wait gives up. Returns: 0 or -EINVAL.
+// Monotonic time at which a wait gives up. Returns: 0, -EINVAL or -EFAULT.
 long DeadlineOf(int operation, const struct timespec* timeout, uint64_t* deadline) {
   *deadline = kNever;
   if (timeout == nullptr) return 0;
-  if (!ValidTime(*timeout)) return -EINVAL;
+  struct timespec time;
+  if (!LoadUserTime(timeout, &time)) return -EFAULT;
+  if (!ValidTime(time)) return -EINVAL;
   uint64_t now = runtime().clock.Now();
   int command = operation & FUTEX_CMD_MASK;
   if (command == FUTEX_WAIT) {
-    *deadline = now + ToNanoseconds(*timeout);
+    *deadline = now + ToNanoseconds(time);
     return 0;
   }
   // FUTEX_LOCK_PI is on the realtime clock without saying so.
   bool realtime = (operation & FUTEX_CLOCK_REALTIME) != 0 || command == FUTEX_LOCK_PI;
-  uint64_t wanted = ToNanoseconds(*timeout);
+  uint64_t wanted = ToNanoseconds(time);
   uint64_t clock = realtime ? ReadKernelClock(CLOCK_REALTIME) : now;
   *deadline = wanted > clock ? now + (wanted - clock) : now;
   return 0;
 }
 
-// Other processes cannot reach a thread's stack, where libc keeps the word that pthread_join waits on.
-bool OnlyOurs(int operation, const uint32_t* address) {
-  return (operation & FUTEX_PRIVATE_FLAG) != 0 || runtime().stacks.Contains(address);
+// Tells whether a futex is this process's alone: it says so, or it is the word that pthread_join waits on, which libc
+// does not mark because on Linux the kernel wakes it.
+bool OnlyOurs(int operation, const uint32_t* address, uint32_t value) {
+  if ((operation & FUTEX_PRIVATE_FLAG) != 0 || runtime().stacks.Contains(address)) return true;
+  Thread* thread = runtime().threads.Find(static_cast<int>(value));
+  return thread != nullptr && thread->clear_tid == address;
 }
 
-long WaitShared(uint32_t* address, uint32_t expected, uint32_t bits, uint64_t deadline) {
-  uint64_t look = kFirstLook;
+long Wait(Scheduler* scheduler, uint32_t* address, uint32_t expected, uint32_t bits, uint64_t deadline) {
   for (;;) {
-    uint64_t until = runtime().clock.Now() + look;
-    long result = runtime().parking.Wait(address, expected, bits, until < deadline ? until : deadline);
-    if (result != -ETIMEDOUT) return result;
-    if (__atomic_load_n(address, __ATOMIC_SEQ_CST) != expected) return 0;  // a wake-up we could not see, or spurious
-    if (runtime().clock.Now() >= deadline) return -ETIMEDOUT;
-    if (look < kLongestLook) look *= 2;
+    long result = runtime().parking.Wait(address, expected, bits, deadline);
+    if (result != -EINTR || !GoesOn(scheduler)) return result;
   }
 }
 
-long Wait(Scheduler* scheduler, uint32_t* address, int operation, uint32_t expected, uint32_t bits,
-          const struct timespec* timeout) {
+// A futex that other processes may share is the kernel's: a worker waits there.
+long WaitInKernel(Scheduler* scheduler, uint32_t* address, uint32_t expected, uint32_t bits, uint64_t deadline) {
+  uint32_t value;
+  if (!LoadUserWord(address, &value)) return -EFAULT;
+  if (value != expected) return -EAGAIN;
+  struct timespec until = ToTimespec(deadline);
+  return CallOnWorker(scheduler, Lane::kOther, SYS_futex, reinterpret_cast<long>(address), FUTEX_WAIT_BITSET, expected,
+                      deadline == kNever ? 0 : reinterpret_cast<long>(&until), 0, bits);
+}
+
+long FutexWait(Scheduler* scheduler, uint32_t* address, int operation, uint32_t expected, uint32_t bits,
+               const struct timespec* timeout) {
   if (bits == 0) return -EINVAL;
   uint64_t deadline;
   if (long bad = DeadlineOf(operation, timeout, &deadline)) return bad;
-  for (;;) {
-    long result = OnlyOurs(operation, address) ? runtime().parking.Wait(address, expected, bits, deadline)
-                                               : WaitShared(address, expected, bits, deadline);
-    if (result != -EINTR || !GoesOn(scheduler)) return result;
-  }
+  return OnlyOurs(operation, address, expected) ? Wait(scheduler, address, expected, bits, deadline)
+                                                : WaitInKernel(scheduler, address, expected, bits, deadline);
 }
 
 long WakeUp(uint32_t* address, int operation, int count, uint32_t bits) {
   if (bits == 0) return -EINVAL;
   long woken = runtime().parking.Wake(address, count, bits);
-  bool others = !OnlyOurs(operation, address) || runtime().foreign_threads.load(std::memory_order_relaxed);
+  bool others = (operation & FUTEX_PRIVATE_FLAG) == 0 || runtime().foreign_threads.load(std::memory_order_relaxed);
   if (others && woken < count) {
     long more = RawSyscall(SYS_futex, address, operation, count - woken, nullptr, nullptr, bits);
     if (more > 0) woken += more;
@@ -106,12 +111,18 @@ long WakeOperation(uint32_t* address, int operation, int count, int count2, uint
 
 // Priority-inheriting locks: the word holds the owner's id; who waits sets FUTEX_WAITERS and parks on the word, and the
 // owner hands over by writing the next owner's id for it.
+//
+// One shared with other processes is looked at again now and then: no wake-up of theirs reaches our table.
+constexpr uint64_t kLookAgain = 2'000'000;  // nanoseconds
+
 long LockPi(Scheduler* scheduler, uint32_t* address, int operation, const struct timespec* timeout, bool try_only) {
   uint64_t deadline;
   if (long bad = DeadlineOf(operation, timeout, &deadline)) return bad;
+  bool shared = (operation & FUTEX_PRIVATE_FLAG) == 0;
   auto self = static_cast<uint32_t>(scheduler->current()->tid);
   for (;;) {
-    uint32_t word = __atomic_load_n(address, __ATOMIC_SEQ_CST);
+    uint32_t word;
+    if (!LoadUserWord(address, &word)) return -EFAULT;
     uint32_t owner = word & FUTEX_TID_MASK;
     if (owner == self) return -EDEADLK;
     if (owner == 0) {
@@ -126,10 +137,10 @@ long LockPi(Scheduler* scheduler, uint32_t* address, int operation, const struct
       if (!__atomic_compare_exchange_n(address, &word, marked, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) continue;
       word = marked;
     }
-    long result = OnlyOurs(operation, address) ? runtime().parking.Wait(address, word, kAllBits, deadline)
-                                               : WaitShared(address, word, kAllBits, deadline);
-    if (result == -ETIMEDOUT) return result;
-    // Interrupted: FUTEX_LOCK_PI restarts always, as pthread_mutex_lock must not fail with EINTR.
+    uint64_t look = shared ? runtime().clock.Now() + kLookAgain : kNever;
+    runtime().parking.Wait(address, word, kAllBits, look < deadline ? look : deadline);
+    // Interrupted or not: FUTEX_LOCK_PI restarts always, as pthread_mutex_lock must not fail with EINTR.
+    if (deadline != kNever && runtime().clock.Now() >= deadline) return -ETIMEDOUT;
   }
 }
 
@@ -145,15 +156,6 @@ long UnlockPi(Scheduler* scheduler, uint32_t* address, int operation) {
   return 0;
 }
 
-long FutexWait(Scheduler* scheduler, uint32_t* address, int operation, uint32_t value, const struct timespec* timeout,
-               uint32_t bits) {
-  switch (operation & FUTEX_CMD_MASK) {
-    case FUTEX_WAIT: return Wait(scheduler, address, operation, value, kAllBits, timeout);
-    case FUTEX_WAIT_BITSET: return Wait(scheduler, address, operation, value, bits, timeout);
-    default: return LockPi(scheduler, address, operation, timeout, false);
-  }
-}
-
 }  // namespace
 
 long Futex(Scheduler* scheduler, uint32_t* address, int operation, uint32_t value, const struct timespec* timeout,
@@ -162,10 +164,12 @@ long Futex(Scheduler* scheduler, uint32_t* address, int operation, uint32_t valu
   auto count = static_cast<int>(value);
   auto count2 = static_cast<int>(reinterpret_cast<intptr_t>(timeout));
   int command = operation & FUTEX_CMD_MASK;
-  bool waits = command == FUTEX_WAIT || command == FUTEX_WAIT_BITSET || command == FUTEX_LOCK_PI ||
-               command == FUTEX_LOCK_PI2;
-  if (waits) return FutexWait(scheduler, address, operation, value, timeout, value3);
-  // Not around waits: a signal that ends one is handled where the wait's own section ends.
+  // Waits have sections of their own: a signal that ends one is handled where that section ends.
+  if (command == FUTEX_WAIT) return FutexWait(scheduler, address, operation, value, kAllBits, timeout);
+  if (command == FUTEX_WAIT_BITSET) return FutexWait(scheduler, address, operation, value, value3, timeout);
+  if (command == FUTEX_LOCK_PI || command == FUTEX_LOCK_PI2) {
+    return LockPi(scheduler, address, operation, timeout, false);
+  }
   RuntimeSection section(scheduler);
   switch (command) {
     case FUTEX_WAKE:
@@ -176,15 +180,18 @@ long Futex(Scheduler* scheduler, uint32_t* address, int operation, uint32_t valu
       return WakeUp(address, operation, count, value3);
     case FUTEX_REQUEUE:
       if (count < 0 || count2 < 0) return -EINVAL;
+      if ((operation & FUTEX_PRIVATE_FLAG) == 0) break;
       return runtime().parking.Requeue(address, count, address2, count2, nullptr);
     case FUTEX_CMP_REQUEUE:
       if (count < 0 || count2 < 0) return -EINVAL;
+      if ((operation & FUTEX_PRIVATE_FLAG) == 0) break;
       return runtime().parking.Requeue(address, count, address2, count2, &value3);
     case FUTEX_WAKE_OP: return WakeOperation(address, operation, count, count2, address2, value3);
     case FUTEX_TRYLOCK_PI: return LockPi(scheduler, address, operation, nullptr, true);
     case FUTEX_UNLOCK_PI: return UnlockPi(scheduler, address, operation);
-    default: return RawSyscall(SYS_futex, address, operation, value, timeout, address2, value3);
+    default: break;
   }
+  return RawSyscall(SYS_futex, address, operation, value, timeout, address2, value3);
 }
 
 long ForeignFutex(uint32_t* address, int operation, uint32_t value, const struct timespec* timeout, uint32_t* address2,

@@ -1,7 +1,7 @@
 // Answers futex(2), and what hangs on it: robust lists and priority inheritance.
 //
 // Waits park in the runtime's table. A futex that other processes may share (no FUTEX_PRIVATE_FLAG, and not a thread's
-// own id word) is also looked at now and then, and wake-ups of such futexes also go to the kernel.
+// own id word) is the kernel's: a worker waits for it, and wake-ups go to both.
 // Priority inheritance means nothing among cooperative threads of one priority; what remains is the protocol of the
 // word: owner id, waiters bit, owner-died bit, and direct hand-over.
 #ifndef BOBBIN_WRAPPERS_FUTEX_H_

@@ -25,7 +25,11 @@ long NowaitAttempt(int fd, Direction direction, const struct iovec* vectors, int
   struct pollfd ready = {fd, static_cast<short>(PollBits(direction)), 0};
   struct timespec now = {0, 0};
   long polled = RawSyscall(SYS_ppoll, &ready, 1, &now, nullptr, 8);
-  if (polled == 0) return -EAGAIN;
+  if (polled == 0) {
+    // Nothing to wait for where the descriptor is not open that way.
+    long allowed = RawSyscall(write ? SYS_writev : SYS_readv, fd, vectors, 0);
+    return allowed < 0 ? allowed : -EAGAIN;
+  }
   if (write && count > 0) {
     struct iovec first = vectors[0];
     if (first.iov_len > kAtomicPipeWrite) first.iov_len = kAtomicPipeWrite;

@@ -103,7 +103,61 @@ long Step(Scheduler* scheduler, Request* r, SendfilePolicy policy) {
   __builtin_unreachable();
 }
 
+struct SpliceRequest {
+  int in, out;
+  int64_t* in_offset;
+  int64_t* out_offset;
+  size_t count;
+  unsigned flags;
+  bool tee;
+};
+
+long SpliceOnce(void* argument) {
+  const auto& r = *static_cast<const SpliceRequest*>(argument);
+  unsigned flags = r.flags | SPLICE_F_NONBLOCK;
+  if (r.tee) return RawSyscall(SYS_tee, r.in, r.out, r.count, flags);
+  return RawSyscall(SYS_splice, r.in, r.in_offset, r.out, r.out_offset, r.count, flags);
+}
+
+bool ReadyNow(int fd, short events) {
+  struct pollfd one = {fd, events, 0};
+  struct timespec now = {0, 0};
+  return RawSyscall(SYS_ppoll, &one, 1, &now, nullptr, 8) != 0;
+}
+
+// splice(2) and tee(2): pipes and sockets are waited for, files are a worker's.
+long SpliceOrPark(Scheduler* scheduler, SpliceRequest* r) {
+  Descriptors& table = runtime().descriptors;
+  bool disk = table.Kind(r->in) == FileKind::kRegular || table.Kind(r->out) == FileKind::kRegular;
+  bool wants_eagain = (r->flags & SPLICE_F_NONBLOCK) != 0;
+  for (;;) {
+    // A socket's own mode decides for it, whatever the flag says.
+    bool socket = table.Kind(r->in) == FileKind::kTcp || table.Kind(r->in) == FileKind::kSocket;
+    bool would_block = socket && !ReadyNow(r->in, POLLIN);
+    long result = would_block ? -EAGAIN : disk ? RunOnWorker(scheduler, Lane::kDisk, &SpliceOnce, r) : SpliceOnce(r);
+    if (result != -EAGAIN || wants_eagain) return result;
+    bool in_ready = ReadyNow(r->in, POLLIN);
+    int fd = in_ready ? r->out : r->in;
+    if (table.ProgramNonblock(fd)) return -EAGAIN;
+    DescriptorWait wait(scheduler, fd);
+    long waited = wait.Wait(in_ready ? POLLOUT : POLLIN, in_ready ? Waiting::kWritable : Waiting::kReadable, kNever);
+    if (waited == -EINTR && GoesOn(scheduler)) continue;
+    if (waited < 0) return waited;
+  }
+}
+
 }  // namespace
+
+long Splice(Scheduler* scheduler, int in, int64_t* in_offset, int out, int64_t* out_offset, size_t count,
+            unsigned flags) {
+  SpliceRequest request = {in, out, in_offset, out_offset, count, flags, false};
+  return SpliceOrPark(scheduler, &request);
+}
+
+long Tee(Scheduler* scheduler, int in, int out, size_t count, unsigned flags) {
+  SpliceRequest request = {in, out, nullptr, nullptr, count, flags, true};
+  return SpliceOrPark(scheduler, &request);
+}
 
 bool Resident(int fd, off_t offset, size_t length) {
   static std::atomic<bool> no_cachestat{false};

@@ -13,6 +13,10 @@ namespace bobbin {
 
 long Sendfile(Scheduler* scheduler, int out, int in, off_t* offset, size_t count);
 
+long Splice(Scheduler* scheduler, int in, int64_t* in_offset, int out, int64_t* out_offset, size_t count,
+            unsigned flags);
+long Tee(Scheduler* scheduler, int in, int out, size_t count, unsigned flags);
+
 // Tells whether the pages of [offset, offset+length) of regular file `fd` are in the page cache now.
 bool Resident(int fd, off_t offset, size_t length);
 

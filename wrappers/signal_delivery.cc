@@ -3,6 +3,7 @@
 #include <sys/ucontext.h>
 
 #include "runtime/descriptors.h"
+#include "runtime/user_memory.h"
 #include "wrappers/signal.h"
 
 namespace bobbin {
@@ -149,7 +150,8 @@ void OnSignal(int signal, siginfo_t* info, void* context) {
   Scheduler* scheduler = Scheduler::Current();
   auto* frame = static_cast<ucontext_t*>(context);
   if (scheduler == nullptr) {
-    RunHandler(nullptr, signal, info, frame);
+    // A worker interrupted: that its system call ended is all there is to it.
+    if (signal != WorkerPool::kInterrupt) RunHandler(nullptr, signal, info, frame);
     return;
   }
   // SIGPIPE is raised by what this thread does.
@@ -236,10 +238,15 @@ void OnFault(int signal, siginfo_t* info, void* context) {
   Scheduler* scheduler = Scheduler::Current();
   StackBlock block;
   bool kernel = info->si_code > 0;
+  auto& registers = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
+  if (uintptr_t on = kernel ? RecoverUserFault(static_cast<uintptr_t>(registers[REG_RIP])) : 0) {
+    registers[REG_RIP] = static_cast<greg_t>(on);
+    return;
+  }
   if (scheduler != nullptr && kernel && runtime().stacks.FindBlock(info->si_addr, &block) &&
       reinterpret_cast<uintptr_t>(info->si_addr) - block.base < block.guard) {
     Thread* self = scheduler->current();
-    uintptr_t stack = static_cast<uintptr_t>(static_cast<ucontext_t*>(context)->uc_mcontext.gregs[REG_RSP]);
+    uintptr_t stack = static_cast<uintptr_t>(registers[REG_RSP]);
     // A wild pointer into somebody else's guard is no overflow.
     bool own = stack - block.base < block.size + 65536 || stack + 65536 - block.base < block.size + 65536;
     if (own) ReportOverflow(self, block);
@@ -272,6 +279,10 @@ bobbin_restore_rt:
 )");
 
 constexpr unsigned long kSaRestorer = 0x04000000;
+
+KernelAction WorkerInterruptAction() {
+  return {AsHandler(&OnSignal), SA_SIGINFO | kSaRestorer, &bobbin_restore_rt, 0};
+}
 
 void InstallFault(int signal) {
   LearnAction(signal);
@@ -354,7 +365,9 @@ long RtSigaction(Scheduler* scheduler, int signal, const KernelAction* action, K
     KernelAction wanted = *action;
     actions[signal] = wanted;
     KernelAction kernel = wanted;
-    if (signal == SIGSEGV || signal == SIGBUS) {
+    if (signal == WorkerPool::kInterrupt) {
+      kernel = WorkerInterruptAction();
+    } else if (signal == SIGSEGV || signal == SIGBUS) {
       kernel.handler = AsHandler(&OnFault);
       kernel.flags = (wanted.flags & (SA_NODEFER | SA_RESTART)) | SA_SIGINFO | SA_ONSTACK | kSaRestorer;
       kernel.restorer = &bobbin_restore_rt;
@@ -392,10 +405,13 @@ void StartSignals() {
   runtime().hooks.route = &Route;
   InstallFault(SIGSEGV);
   InstallFault(SIGBUS);
+  LearnAction(WorkerPool::kInterrupt);
+  KernelAction interrupt = WorkerInterruptAction();
+  RawSyscall(SYS_rt_sigaction, WorkerPool::kInterrupt, &interrupt, nullptr, sizeof interrupt.mask);
 }
 
 void StopSignals() {
-  for (int signal : {SIGSEGV, SIGBUS}) RawSyscall(SYS_rt_sigaction, signal, &actions[signal], nullptr, sizeof(uint64_t));
+  for (int signal : {SIGSEGV, SIGBUS, WorkerPool::kInterrupt}) RawSyscall(SYS_rt_sigaction, signal, &actions[signal], nullptr, sizeof(uint64_t));
   runtime().hooks = Hooks();
 }
 

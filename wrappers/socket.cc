@@ -38,6 +38,24 @@ long Attempt(long nr, int fd, const struct msghdr* message, int flags) {
 }
 
 // MSG_ERRQUEUE and MSG_OOB do not wait for what POLLIN says.
+// Calls visit(fd) for each descriptor that travels in the control data of `message`.
+template <typename Visit>
+void ForEachPassed(const struct msghdr* message, Visit visit) {
+  if (message->msg_control == nullptr) return;
+  auto* m = const_cast<struct msghdr*>(message);
+  for (struct cmsghdr* part = CMSG_FIRSTHDR(m); part != nullptr; part = CMSG_NXTHDR(m, part)) {
+    if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS || part->cmsg_len < CMSG_LEN(0)) continue;
+    auto* fds = reinterpret_cast<const int*>(CMSG_DATA(part));
+    for (size_t i = 0; i < (part->cmsg_len - CMSG_LEN(0)) / sizeof(int); ++i) visit(fds[i]);
+  }
+}
+
+// Whoever receives a descriptor sees its real mode, which must be the program's.
+void BeforePassing(int fd) {
+  Unmanage(fd);
+  if (Descriptor* d = runtime().descriptors.Find(fd)) d->Set(Descriptor::kShared);
+}
+
 bool NeverWaits(int flags) { return (flags & (MSG_DONTWAIT | MSG_ERRQUEUE | MSG_OOB)) != 0; }
 
 }  // namespace
@@ -67,6 +85,12 @@ long Recvmsg(Scheduler* scheduler, int fd, struct msghdr* message, int flags) {
   size_t drains = (flags & MSG_PEEK) != 0 ? 0 : total;
   long result = TryElsePark(scheduler, fd, Direction::kRead, NeverWaits(flags), drains,
                             [=](int at) { return Attempt(SYS_recvmsg, at, message, flags); });
+  if (result >= 0 && message->msg_controllen != 0) {
+    ForEachPassed(message, [](int passed) {
+      runtime().descriptors.Reset(passed);
+      if (Descriptor* d = runtime().descriptors.Find(passed)) d->Set(Descriptor::kShared);
+    });
+  }
   bool rest = (flags & (MSG_WAITALL | MSG_PEEK)) == MSG_WAITALL && result > 0 && static_cast<size_t>(result) < total;
   if (!__builtin_expect(rest, 0) || NeverWaits(flags) || runtime().descriptors.ProgramNonblock(fd) ||
       !IsStreamSocket(fd)) {
@@ -131,6 +155,7 @@ long WriteSocket(Scheduler* scheduler, int fd, const void* buffer, size_t size) 
 long Sendmsg(Scheduler* scheduler, int fd, const struct msghdr* message, int flags) {
   size_t total = 0;
   for (size_t i = 0; i < message->msg_iovlen; ++i) total += message->msg_iov[i].iov_len;
+  if (__builtin_expect(message->msg_controllen != 0, 0)) ForEachPassed(message, &BeforePassing);
   bool dont_wait = (flags & MSG_DONTWAIT) != 0;
   long result = TryElsePark(scheduler, fd, Direction::kWrite, dont_wait, total,
                             [=](int at) { return Attempt(SYS_sendmsg, at, message, flags); });
@@ -280,7 +305,7 @@ long Connect(Scheduler* scheduler, int fd, const struct sockaddr* address, sockl
   if (!managed) return CallOnWorker(scheduler, Lane::kOther, SYS_connect, fd, reinterpret_cast<long>(address), length);
   uint64_t deadline = SocketDeadline(scheduler, fd, Direction::kWrite);
   // From here on the socket becomes another: forget what its views remember.
-  if (d != nullptr) d->generation.fetch_add(1, std::memory_order_release);
+  if (d != nullptr) d->generation.fetch_add(2, std::memory_order_release);
   long result = RawSyscall(SYS_connect, fd, address, length);
   if (result == -EAGAIN) {
     // A unix socket whose listener's backlog is full: no event announces room (unix(7)), so ask again now and then.
@@ -321,6 +346,13 @@ long Socket(Scheduler*, int domain, int type, int protocol) {
   d->kind.store(tcp ? FileKind::kTcp : FileKind::kSocket, std::memory_order_relaxed);
   d->Set(Descriptor::kNoTimeouts);
   return fd;
+}
+
+long Shutdown(Scheduler* scheduler, int fd, int how) {
+  long result = RawSyscall(SYS_shutdown, fd, how);
+  uint32_t events = how == SHUT_RD ? POLLIN : how == SHUT_WR ? POLLOUT : POLLIN | POLLOUT;
+  if (result == 0) scheduler->AfterShutdown(fd, events);
+  return result;
 }
 
 long Setsockopt(Scheduler*, int fd, int level, int option, const void* value, socklen_t size) {

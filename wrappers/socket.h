@@ -30,6 +30,7 @@ long Sendmmsg(Scheduler* scheduler, int fd, struct mmsghdr* messages, unsigned c
 long Accept4(Scheduler* scheduler, int fd, struct sockaddr* address, socklen_t* length, int flags);
 long Connect(Scheduler* scheduler, int fd, const struct sockaddr* address, socklen_t length);
 long Socket(Scheduler* scheduler, int domain, int type, int protocol);
+long Shutdown(Scheduler* scheduler, int fd, int how);
 long Setsockopt(Scheduler* scheduler, int fd, int level, int option, const void* value, socklen_t size);
 
 // Puts `fd` in non-blocking mode unseen by the program. Returns: false where that might be seen, because the open file

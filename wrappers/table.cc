@@ -116,12 +116,6 @@ long Tgsigqueueinfo(Scheduler* scheduler, int process, int tid, int signal, cons
   return SendToThread(scheduler, process, tid, signal, info);
 }
 
-long Splice(Scheduler* scheduler, int in, int64_t* in_offset, int out, int64_t* out_offset, size_t size,
-            unsigned flags) {
-  return CallOnWorker(scheduler, Lane::kOther, SYS_splice, in, reinterpret_cast<long>(in_offset), out,
-                      reinterpret_cast<long>(out_offset), static_cast<long>(size), flags);
-}
-
 template <long nr>
 long Sched(Scheduler* scheduler, int tid, long a, long b) {
   return OnKernelThread(scheduler, nr, tid, a, b);
@@ -160,6 +154,7 @@ constexpr TableEntry kTable[] = {
     CALL(recvfrom, kPark, kFit<Recvfrom>),
     CALL(sendmsg, kPark, kFit<Sendmsg>),
     CALL(recvmsg, kPark, kFit<Recvmsg>),
+    CALL(shutdown, kHere, kFit<Shutdown>),
     CALL(setsockopt, kHere, kFit<Setsockopt>),
     CALL(clone, kHere, &Clone),
     CALL(fork, kHere, kFit<Fork>),
@@ -194,6 +189,7 @@ constexpr TableEntry kTable[] = {
     CALL(ppoll, kPark, kFit<Ppoll>),
     CALL(set_robust_list, kHere, kFit<SetRobustList>),
     CALL(splice, kWorker, kFit<Splice>),
+    CALL(tee, kPark, kFit<Tee>),
     CALL(epoll_pwait, kPark, kFit<EpollPwait>),
     CALL(accept4, kPark, kFit<Accept4>),
     CALL(dup3, kHere, kFit<Dup3Flags>),

@@ -1,5 +1,7 @@
 #include "wrappers/time.h"
 
+#include "runtime/user_memory.h"
+
 namespace bobbin {
 
 long SleepUntil(Scheduler* scheduler, uint64_t deadline) {
@@ -20,8 +22,10 @@ long ClockNanosleep(Scheduler* scheduler, int clock, int flags, const struct tim
     return CallOnWorker(scheduler, Lane::kOther, SYS_clock_nanosleep, clock, flags, reinterpret_cast<long>(time),
                         reinterpret_cast<long>(left));
   }
-  if (!ValidTime(*time)) return -EINVAL;
-  uint64_t wanted = ToNanoseconds(*time);
+  struct timespec asked;
+  if (!LoadUserTime(time, &asked)) return -EFAULT;
+  if (!ValidTime(asked)) return -EINVAL;
+  uint64_t wanted = ToNanoseconds(asked);
   if ((flags & TIMER_ABSTIME) == 0) {
     uint64_t deadline = runtime().clock.Now() + wanted;
     long result = SleepUntil(scheduler, deadline);

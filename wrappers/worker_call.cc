@@ -1,31 +1,60 @@
+#include <signal.h>
+
 #include "wrappers/call.h"
 
 namespace bobbin {
 
 namespace {
 
+constexpr uint64_t kKickAgain = 1'000'000;  // nanoseconds
+
 struct WorkerCall : WorkItem {
   Thread* thread;
   long (*work)(void*);
   void* argument;
+  std::atomic<int> worker{0};  // the kernel thread inside `work`, where a signal may end that
 };
 
 struct PlainCall {
   long nr, a, b, c, d, e, f;
 };
 
-}  // namespace
+// What waits for the disk is not interrupted, as on Linux.
+bool CanBeKicked(const WorkerCall& call) { return call.lane != Lane::kDisk; }
 
-long RunOnWorker(Scheduler* scheduler, Lane lane, long (*work)(void*), void* argument) {
+// Takes the call back if no worker has it; else interrupts the worker's system call, whose EINTR then ends the park. A
+// kick that comes just before the system call is lost, so it is repeated by the thread's timer.
+bool WithdrawCall(Thread* thread) {
+  auto* call = static_cast<WorkerCall*>(thread->wait_object);
+  if (runtime().workers.Cancel(call)) return true;
+  if (!CanBeKicked(*call)) return false;
+  int worker = call->worker.load(std::memory_order_acquire);
+  if (worker != 0) RawSyscall(SYS_tgkill, runtime().pid, worker, WorkerPool::kInterrupt);
+  thread->scheduler->timers().Arm(&thread->timer, runtime().clock.Now() + kKickAgain);
+  return false;
+}
+
+long RunInterruptibly(WorkItem* item) {
+  auto* call = static_cast<WorkerCall*>(item);
+  call->worker.store(static_cast<int>(RawSyscall(SYS_gettid)), std::memory_order_release);
+  long result = call->work(call->argument);
+  call->worker.store(0, std::memory_order_release);
+  return result;
+}
+
+long RunOnce(Scheduler* scheduler, Lane lane, long (*work)(void*), void* argument) {
   WorkerCall call;
   call.lane = lane;
   call.work = work;
   call.argument = argument;
   call.thread = scheduler->current();
-  call.run = [](WorkItem* item) {
-    auto* self = static_cast<WorkerCall*>(item);
-    return self->work(self->argument);
-  };
+  call.run = &RunInterruptibly;
+  if (!CanBeKicked(call)) {
+    call.run = [](WorkItem* item) {
+      auto* self = static_cast<WorkerCall*>(item);
+      return self->work(self->argument);
+    };
+  }
   // The item lies on the parked thread's stack: nothing of it may be touched once the thread is ready.
   call.done = [](WorkItem* item) { Scheduler::MakeReady(static_cast<WorkerCall*>(item)->thread); };
   RuntimeSection section(scheduler);
@@ -35,11 +64,20 @@ long RunOnWorker(Scheduler* scheduler, Lane lane, long (*work)(void*), void* arg
   ParkRequest request;
   request.waiting = Waiting::kWorker;
   request.object = &call;
-  request.withdraw = [](Thread* thread) {
-    return runtime().workers.Cancel(static_cast<WorkerCall*>(thread->wait_object));
-  };
+  request.withdraw = &WithdrawCall;
   request.interruptible = true;
-  return scheduler->Park(request) == Wake::kWoken ? call.result : -EINTR;
+  Wake wake = scheduler->Park(request);
+  scheduler->timers().Disarm(&call.thread->timer);
+  return wake == Wake::kWoken ? call.result : -EINTR;
+}
+
+}  // namespace
+
+long RunOnWorker(Scheduler* scheduler, Lane lane, long (*work)(void*), void* argument) {
+  for (;;) {
+    long result = RunOnce(scheduler, lane, work, argument);
+    if (result != -EINTR || !GoesOn(scheduler)) return result;
+  }
 }
 
 long CallOnWorker(Scheduler* scheduler, Lane lane, long nr, long a, long b, long c, long d, long e, long f) {

@@ -140,15 +140,20 @@ EXPORT ssize_t sendfile64(int out, int in, off64_t* offset, size_t count) {
 
 EXPORT int close(int fd) { ANSWER(close, (fd), Close(scheduler, fd)); }
 
+// The header says that these do not throw; what a signal handler does inside them (pthread_exit, cancellation of the
+// asynchronous kind) unwinds all the same, so they are defined under names of their own.
+EXPORT int bobbin_sched_yield() asm("sched_yield");
+EXPORT long bobbin_syscall(long nr, ...) asm("syscall");
+
 // Not a cancellation point.
-EXPORT int sched_yield() noexcept {
+int bobbin_sched_yield() {
   Scheduler* scheduler = Scheduler::Current();
   if (scheduler == nullptr) return static_cast<int>(RawSyscall(SYS_sched_yield));
   return static_cast<int>(SchedYield(scheduler));
 }
 
 // What libstdc++ waits and wakes with (std::atomic::wait), and every caller of a call without a name.
-EXPORT long syscall(long nr, ...) noexcept {
+long bobbin_syscall(long nr, ...) {
   va_list list;
   va_start(list, nr);
   long a[6];

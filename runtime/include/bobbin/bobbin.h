@@ -36,7 +36,7 @@ struct Options {
 };
 
 inline constexpr int kMaxSchedulers = 64;
-inline constexpr int kMaxWorkers = 1024;
+inline constexpr int kMaxWorkers = 256;
 
 // Tells whether this process runs on user threads. False after an honest fall-back to kernel threads.
 bool Active();
