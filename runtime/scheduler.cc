@@ -391,8 +391,8 @@ void Scheduler::Poll(bool wait) {
     uint64_t next = timers_.NextTime();
     uint64_t now = next == kNever ? 0 : clock.Now();
     if (inbox_.Empty() && !attention_) timeout = next == kNever ? -1 : next > now ? static_cast<int64_t>(next - now) : 0;
-    // Asleep, nobody runs: any signal that somebody wants may come.
-    mask = runtime().masks.Intersection();
+    // Asleep, nobody runs: any signal that somebody wants may come. One scheduler is enough to hear of it.
+    mask = index_ == 0 ? runtime().masks.Intersection() : ~uint64_t{0};
   }
   int count = poller_->Wait(events_, kEvents, timeout, mask == kernel_mask ? nullptr : &mask);
   sleeping_.store(false, std::memory_order_relaxed);

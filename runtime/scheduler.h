@@ -99,14 +99,23 @@ class Scheduler {
   // Posts to the inbox and wakes the scheduler if it sleeps. Callers: any kernel thread, signal handlers.
   void Post(InboxMessage* message);
 
+  // Forgets that `fd` may be ready for `events`. Called before the kernel is asked whether it is: what becomes ready
+  // from then on is remembered, and ends the wait that may follow at once.
+  void Expect(int fd, uint32_t events);
+  // Remembers that an attempt on `fd` may succeed.
+  void MayBeReady(int fd) {
+    if (View* view = ViewOf(fd)) view->ready |= View::kRead | View::kWrite;
+  }
+
   // Parks the current thread until one of `waiters` (fd and events filled in) is ready: the poll bits that came are in
-  // its `happened`. A waiter whose descriptor is closed meanwhile ends up with another `fd`, on which the caller goes on
+  // its `happened`, none where readiness was remembered. A waiter whose descriptor is closed meanwhile ends up with another `fd`, on which the caller goes on
   // and which it gives back with ReleaseOrphan. request.withdraw and object are set here.
   // Returns: 0 one is ready, -ETIMEDOUT, -EINTR, or -errno of the poller (-EPERM: always ready).
   long WaitReady(Waiter* waiters, int count, ParkRequest request);
 
   // Parks the current thread until it is handed a connection to listening socket `waiter->fd`, which is non-blocking,
-  // in waiter->acceptance. Returns: 0 (acceptance->result holds accept4's answer), -ETIMEDOUT, -EINTR, -errno.
+  // in waiter->acceptance. Returns: 0 (acceptance->result holds accept4's answer), -EAGAIN one may be waiting: try,
+  // -ETIMEDOUT, -EINTR, or another -errno.
   long WaitConnection(Waiter* waiter, ParkRequest request);
 
   // Accepts for parked threads while both connections and threads wait, at most `limit` times.

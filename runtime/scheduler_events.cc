@@ -18,6 +18,11 @@ namespace {
 constexpr int kAcceptsBesideConnections = 16;
 constexpr int kNoLimit = 1 << 30;
 
+uint8_t ReadyBits(uint32_t events) {
+  return static_cast<uint8_t>(((events & (POLLIN | POLLRDHUP)) != 0 ? View::kRead : 0) |
+                              ((events & POLLOUT) != 0 ? View::kWrite : 0));
+}
+
 struct CallMessage : InboxMessage {
   Scheduler* target;
   void (*work)(Scheduler*, void*);
@@ -52,6 +57,10 @@ View* Scheduler::ViewOf(int fd) {
   return view;
 }
 
+void Scheduler::Expect(int fd, uint32_t events) {
+  if (View* view = ViewOf(fd)) view->ready &= static_cast<uint8_t>(~ReadyBits(events));
+}
+
 void Scheduler::Queue(Waiter** list, Waiter* waiter) {
   waiter->next = *list;
   waiter->link = list;
@@ -77,6 +86,7 @@ long Scheduler::WaitReady(Waiter* waiters, int count, ParkRequest request) {
   RuntimeSection section(this);
   if (request.interruptible && TakeInterruption()) return -EINTR;
   long result = 0;
+  bool ready = false;
   int queued = 0;
   for (; queued < count; ++queued) {
     Waiter* waiter = &waiters[queued];
@@ -86,9 +96,11 @@ long Scheduler::WaitReady(Waiter* waiters, int count, ParkRequest request) {
     waiter->thread = current_;
     waiter->happened = 0;
     Queue(&view->waiters, waiter);
+    // Became ready since the caller looked, in a signal handler that parked.
+    ready = ready || (view->ready & ReadyBits(waiter->events)) != 0;
   }
   Wake wake = Wake::kWoken;
-  if (result == 0) {
+  if (result == 0 && !ready) {
     // The waits are this scheduler's own, so whoever ends the park may: they are unqueued below.
     request.withdraw = [](Thread*) { return true; };
     wake = Park(request);
@@ -104,6 +116,7 @@ long Scheduler::WaitConnection(Waiter* waiter, ParkRequest request) {
   View* view = ViewOf(waiter->fd);
   long result = view == nullptr ? -ENOSPC : Watch(view, waiter->fd, POLLIN);
   if (result < 0) return result;
+  if ((view->ready & View::kRead) != 0) return -EAGAIN;
   waiter->thread = current_;
   Queue(&view->acceptors, waiter);
   request.withdraw = [](Thread*) { return true; };

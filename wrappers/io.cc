@@ -83,29 +83,28 @@ uint64_t SocketDeadline(Scheduler*, int fd, Direction direction) {
 }
 
 void NoteAttempt(Scheduler* scheduler, View* view, FileKind kind, Direction direction, long result, size_t wanted) {
-  uint8_t bit = ReadyBit(direction);
   if (result == -EAGAIN) {
     ++scheduler->counters().try_again;
-    view->ready &= static_cast<uint8_t>(~bit);
     return;
   }
-  if (result < 0) return;
   // A short answer has drained (or filled) a TCP socket: the next attempt would fail. Not so after hang-up or error,
   // which are still to be reported, or at an urgent mark, where reads stop early.
   constexpr uint8_t kProvesNothing = View::kHangUp | View::kError | View::kUrgent;
-  bool drained = kind == FileKind::kTcp && static_cast<size_t>(result) < wanted && result > 0;
-  if (drained && (view->ready & kProvesNothing) == 0) view->ready &= static_cast<uint8_t>(~bit);
+  bool drained = kind == FileKind::kTcp && result > 0 && static_cast<size_t>(result) < wanted;
+  if (!drained || (view->ready & kProvesNothing) != 0) view->ready |= ReadyBit(direction);
 }
 
 long ParkAndTry(Scheduler* scheduler, int fd, Direction direction, long (*attempt)(void*, int), void* state,
                 size_t wanted) {
   Descriptors& table = runtime().descriptors;
   FileKind kind = table.Kind(fd);
-  if (table.ProgramNonblock(fd)) {
-    long result = attempt(state, fd);
-    if (View* view = scheduler->ViewOf(fd)) NoteAttempt(scheduler, view, kind, direction, result, wanted);
+  auto try_once = [&](int at) {
+    scheduler->Expect(at, PollBits(direction));
+    long result = attempt(state, at);
+    if (View* view = scheduler->ViewOf(at)) NoteAttempt(scheduler, view, kind, direction, result, wanted);
     return result;
-  }
+  };
+  if (table.ProgramNonblock(fd)) return try_once(fd);
   bool socket = kind == FileKind::kTcp || kind == FileKind::kSocket;
   uint64_t deadline = socket ? SocketDeadline(scheduler, fd, direction) : kNever;
   Waiting waiting = direction == Direction::kRead ? Waiting::kReadable : Waiting::kWritable;
@@ -119,8 +118,7 @@ long ParkAndTry(Scheduler* scheduler, int fd, Direction direction, long (*attemp
     }
     if (waited < 0 && waited != -EINTR) return waited == -EPERM ? attempt(state, fd) : waited;
     if (waited == -EINTR) continue;
-    long result = attempt(state, wait.fd());
-    if (View* view = scheduler->ViewOf(wait.fd())) NoteAttempt(scheduler, view, kind, direction, result, wanted);
+    long result = try_once(wait.fd());
     if (result != -EAGAIN) return result;
   }
 }

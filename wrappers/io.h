@@ -60,7 +60,8 @@ class DescriptorWait {
 long ParkAndTry(Scheduler* scheduler, int fd, Direction direction, long (*attempt)(void*, int), void* state,
                 size_t wanted);
 
-// Updates what is known after an attempt for `wanted` bytes answered `result`.
+// Updates what is known after an attempt for `wanted` bytes answered `result`. The direction's ready bit was cleared
+// before the attempt, so that an event between the two is not lost.
 void NoteAttempt(Scheduler* scheduler, View* view, FileKind kind, Direction direction, long result, size_t wanted);
 
 // Makes `attempt(fd)`, which never blocks, until it answers other than EAGAIN or the program wants to see EAGAIN.
@@ -73,6 +74,7 @@ inline long TryElsePark(Scheduler* scheduler, int fd, Direction direction, bool 
   FileKind kind = runtime().descriptors.Kind(fd);
   uint8_t bit = ReadyBit(direction);
   if (__builtin_expect((view->ready & bit) != 0 || dont_wait, 1)) {
+    view->ready &= static_cast<uint8_t>(~bit);
     long result = attempt(fd);
     NoteAttempt(scheduler, view, kind, direction, result, wanted);
     if (__builtin_expect(result != -EAGAIN || dont_wait, 1)) return result;

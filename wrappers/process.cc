@@ -29,6 +29,7 @@ long WaitForChild(Scheduler* scheduler, int process, bool only_end, uint64_t* pa
       runtime().descriptors.Reset(descriptor);
       long result;
       {
+        scheduler->Expect(descriptor, POLLIN);
         DescriptorWait wait(scheduler, descriptor);
         result = wait.Wait(POLLIN, Waiting::kSignal, kNever);
       }

@@ -86,21 +86,20 @@ long PollRemembered(Scheduler* scheduler, struct pollfd* one, int64_t timeout) {
   // Not yet watched: the poller will report what is there at once, which is as good as asking.
   bool fresh = !view->watched && scheduler->poller()->persistent();
   if ((view->ready & View::kRead) != 0 && !fresh) return -EAGAIN;
+  if (fresh) scheduler->Expect(one->fd, POLLIN);
   uint64_t deadline = Deadline(timeout);
   DescriptorWait wait(scheduler, one->fd);
-  for (;;) {
-    long waited = wait.Wait(static_cast<uint16_t>(one->events), Waiting::kPoll, deadline);
-    if (waited == -EINTR && GoesOnUnhandled(scheduler)) continue;
-    if (waited == -ETIMEDOUT) {
-      one->revents = 0;
-      return 0;
-    }
-    if (waited < 0) return waited == -EINTR ? waited : -EAGAIN;
-    one->revents = static_cast<short>(wait.happened() & (static_cast<unsigned>(one->events) | POLLERR | POLLHUP));
-    // An end of the stream is readable too, whatever bits announced it.
-    if ((wait.happened() & (POLLRDHUP | POLLHUP | POLLERR)) != 0) one->revents |= one->events & (POLLIN | POLLRDNORM);
-    return one->revents != 0 ? 1 : -EAGAIN;
+  long waited = wait.Wait(static_cast<uint16_t>(one->events), Waiting::kPoll, deadline);
+  if (waited == -ETIMEDOUT) {
+    one->revents = 0;
+    return 0;
   }
+  if (waited == -EINTR && !GoesOnUnhandled(scheduler)) return -EINTR;
+  if (waited < 0) return -EAGAIN;
+  one->revents = static_cast<short>(wait.happened() & (static_cast<unsigned>(one->events) | POLLERR | POLLHUP));
+  // An end of the stream is readable too, whatever bits announced it.
+  if ((wait.happened() & (POLLRDHUP | POLLHUP | POLLERR)) != 0) one->revents |= one->events & (POLLIN | POLLRDNORM);
+  return one->revents != 0 ? 1 : -EAGAIN;
 }
 
 }  // namespace
@@ -118,7 +117,14 @@ long Poll(Scheduler* scheduler, struct pollfd* set, unsigned long count, int64_t
   TemporaryMask masked(scheduler, mask);
   uint64_t deadline = timeout == 0 ? 0 : Deadline(timeout);
   for (;;) {
+    for (unsigned long i = 0; i < count && timeout != 0; ++i) {
+      if (set[i].fd >= 0) scheduler->Expect(set[i].fd, static_cast<uint16_t>(set[i].events));
+    }
     long result = AskKernel(set, count);
+    // What is ready stays ready for whoever reads or writes next.
+    for (unsigned long i = 0; i < count && timeout != 0 && result > 0; ++i) {
+      if (set[i].fd >= 0 && set[i].revents != 0) scheduler->MayBeReady(set[i].fd);
+    }
     if (result == 0 && masked.delivered()) return -EINTR;
     if (result != 0 || timeout == 0) return result;
     result = ParkOnAll(scheduler, set, count, deadline);
@@ -237,6 +243,7 @@ long EpollWait(Scheduler* scheduler, int epoll, struct epoll_event* events, int 
   uint64_t deadline = timeout == 0 ? 0 : Deadline(timeout);
   DescriptorWait wait(scheduler, epoll);
   for (;;) {
+    scheduler->Expect(wait.fd(), POLLIN);
     long result = RawSyscall(SYS_epoll_wait, wait.fd(), events, capacity, 0);
     if (result == 0 && masked.delivered()) return -EINTR;
     if (result != 0 || timeout == 0) return result;

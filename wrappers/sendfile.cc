@@ -63,20 +63,14 @@ bool ResidentByMapping(int fd, off_t offset, size_t length) {
 
 // Waits for room on the socket. Returns: 0, or what sendfile is to return.
 long WaitForRoom(Scheduler* scheduler, int out, uint64_t deadline) {
-  if (View* view = scheduler->ViewOf(out)) {
-    if ((view->ready & View::kWrite) != 0) return 0;
-  }
   DescriptorWait wait(scheduler, out);
   for (;;) {
+    View* view = scheduler->ViewOf(out);
+    if (view == nullptr || (view->ready & View::kWrite) != 0) return 0;
     long waited = wait.Wait(POLLOUT, Waiting::kWritable, deadline);
     if (waited == -EINTR && GoesOn(scheduler) && !(deadline != kNever && scheduler->current()->handled)) continue;
     return waited == -ETIMEDOUT ? -EAGAIN : waited;
   }
-}
-
-void NoteFull(Scheduler* scheduler, int out) {
-  ++scheduler->counters().try_again;
-  if (View* view = scheduler->ViewOf(out)) view->ready &= static_cast<uint8_t>(~View::kWrite);
 }
 
 // One step of the policy. Returns: bytes, 0 at the file's end, -EAGAIN where the socket is full, -errno.
@@ -136,7 +130,10 @@ long SpliceOrPark(Scheduler* scheduler, SpliceRequest* r) {
     bool would_block = socket && !ReadyNow(r->in, POLLIN);
     long result = would_block ? -EAGAIN : disk ? RunOnWorker(scheduler, Lane::kDisk, &SpliceOnce, r) : SpliceOnce(r);
     if (result != -EAGAIN || wants_eagain) return result;
+    scheduler->Expect(r->in, POLLIN);
+    scheduler->Expect(r->out, POLLOUT);
     bool in_ready = ReadyNow(r->in, POLLIN);
+    if (in_ready) scheduler->MayBeReady(r->in);
     int fd = in_ready ? r->out : r->in;
     if (table.ProgramNonblock(fd)) return -EAGAIN;
     DescriptorWait wait(scheduler, fd);
@@ -198,10 +195,12 @@ long Sendfile(Scheduler* scheduler, int out, int in, off_t* offset, size_t count
   for (;;) {
     long result = policy == SendfilePolicy::kNonblocking ? 0 : WaitForRoom(scheduler, out, deadline);
     if (result == 0) {
+      scheduler->Expect(out, POLLOUT);
       result = Step(scheduler, &request, policy);
+      if (result != -EAGAIN) scheduler->MayBeReady(out);
       if (result == 0) return static_cast<long>(done);
       if (result == -EAGAIN) {
-        NoteFull(scheduler, out);
+        ++scheduler->counters().try_again;
         if (policy == SendfilePolicy::kNonblocking && runtime().clock.Now() >= deadline) {
           return done != 0 ? static_cast<long>(done) : -EAGAIN;
         }

@@ -22,14 +22,21 @@ uint64_t SetMask(Scheduler* scheduler, uint64_t mask) {
   uint64_t old = self->signal_mask;
   mask &= ~kUnblockable;
   if (mask == old && mask == scheduler->kernel_mask) return old;
+  Runtime& rt = runtime();
+  uint64_t blocked_by_all = rt.masks.Intersection();
   {
     RuntimeSection section(scheduler);
     self->signal_mask = mask;
-    self->mask_slot = runtime().masks.Change(self->mask_slot, mask);
+    self->mask_slot = rt.masks.Change(self->mask_slot, mask);
     if ((self->pending_signals.load(std::memory_order_relaxed) & ~mask) != 0) scheduler->RequestAttention();
   }
   // Outside the section: what the kernel holds pending is delivered here, to this thread.
   if (mask != scheduler->kernel_mask) scheduler->SetKernelMask(mask);
+  // A signal that everybody blocks from now on must not get in through the first scheduler's sleep, which may have begun
+  // before: when it has answered, it sleeps with the new mask.
+  if ((rt.masks.Intersection() & ~blocked_by_all) != 0 && scheduler->index() != 0) {
+    scheduler->CallOn(rt.schedulers[0], [](Scheduler*, void*) {}, nullptr);
+  }
   return old;
 }
 
@@ -80,6 +87,7 @@ long RtSigtimedwait(Scheduler* scheduler, const uint64_t* set, siginfo_t* info, 
       result = signal;
       break;
     }
+    if (descriptor >= 0) scheduler->Expect(descriptor, POLLIN);
     struct timespec now = {0, 0};
     result = RawSyscall(SYS_rt_sigtimedwait, set, info, &now, size);
     if (result != -EAGAIN || runtime().clock.Now() >= deadline) break;

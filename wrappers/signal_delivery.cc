@@ -5,6 +5,7 @@
 #include "runtime/descriptors.h"
 #include "runtime/user_memory.h"
 #include "wrappers/signal.h"
+#include "wrappers/signal_timers.h"
 
 namespace bobbin {
 
@@ -28,6 +29,7 @@ struct Ring {
 
 KernelAction actions[kSignals + 1];  // as the program set them
 bool known[kSignals + 1];            // else: as the process was started with
+bool always[kSignals + 1];           // caught although the program has no handler: see CatchAlways
 SpinLock actions_lock;
 PendingSignal pool[kPool];
 PendingSignal* free_nodes = nullptr;
@@ -55,10 +57,21 @@ bool IsFault(int signal, const siginfo_t* info) {
   return kind && info->si_code > 0;
 }
 
+void TakeDefaultAction(int signal) {
+  KernelAction plain = {SIG_DFL, 0, nullptr, 0};
+  RawSyscall(SYS_rt_sigaction, signal, &plain, nullptr, sizeof plain.mask);
+  uint64_t bit = SignalBit(signal);
+  RawSyscall(SYS_tgkill, runtime().pid, RawSyscall(SYS_gettid), signal);
+  RawSyscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &bit, nullptr, sizeof bit);
+}
+
 // Calls the program's handler for `signal` on the thread that runs, inside the kernel's signal frame.
 void RunHandler(Scheduler* scheduler, int signal, siginfo_t* info, ucontext_t* context) {
   KernelAction action = actions[signal];
-  if (!IsHandler(action.handler)) return;
+  if (!IsHandler(action.handler)) {
+    if (!Ignored(signal)) TakeDefaultAction(signal);
+    return;
+  }
   Thread* self = scheduler == nullptr ? nullptr : scheduler->current();
   uint64_t during = 0;
   if (self != nullptr) {
@@ -115,7 +128,8 @@ Thread* ChooseTarget(Scheduler* scheduler, int signal) {
 
 void RouteOne(Scheduler* scheduler, const siginfo_t& info) {
   int signal = info.si_signo;
-  Thread* target = ChooseTarget(scheduler, signal);
+  Thread* target = TimerTarget(info);
+  if (target == nullptr) target = ChooseTarget(scheduler, signal);
   if (target == nullptr) {
     // Everyone blocks it now: back to the kernel, which holds it for the process while this kernel thread blocks it too.
     uint64_t mask = scheduler->kernel_mask;
@@ -125,6 +139,9 @@ void RouteOne(Scheduler* scheduler, const siginfo_t& info) {
     return;
   }
   AddPending(target, info);
+  bool blocked = (target->signal_mask & SignalBit(signal)) != 0;
+  bool awaited = (__atomic_load_n(&target->awaited_signals, __ATOMIC_RELAXED) & SignalBit(signal)) != 0;
+  if (blocked && !awaited) return;
   if (target == scheduler->current() && target->state == ThreadState::kRunning) {
     scheduler->RequestAttention();
   } else {
@@ -174,7 +191,8 @@ void OnSignal(int signal, siginfo_t* info, void* context) {
     return;
   }
   scheduler->EnterRuntime();
-  Thread* target = ChooseTarget(scheduler, signal);
+  Thread* target = TimerTarget(*info);
+  if (target == nullptr) target = ChooseTarget(scheduler, signal);
   if (target != scheduler->current()) RouteOne(scheduler, *info);
   scheduler->LeaveRuntime();
   if (target == scheduler->current()) RunHandler(scheduler, signal, info, frame);
@@ -191,6 +209,7 @@ void Attend(Scheduler* scheduler) {
   self->handled = false;
   siginfo_t info;
   while (int signal = TakePending(self, ~self->signal_mask, &info)) {
+    if (!IsHandler(actions[signal].handler) && Ignored(signal)) continue;
     // The kernel makes the frame and calls OnSignal, which runs the handler, all before the call below returns.
     scheduler->redelivered_signal = signal;
     scheduler->LeaveRuntimeQuietly();
@@ -371,9 +390,10 @@ long RtSigaction(Scheduler* scheduler, int signal, const KernelAction* action, K
       kernel.handler = AsHandler(&OnFault);
       kernel.flags = (wanted.flags & (SA_NODEFER | SA_RESTART)) | SA_SIGINFO | SA_ONSTACK | kSaRestorer;
       kernel.restorer = &bobbin_restore_rt;
-    } else if (IsHandler(wanted.handler)) {
+    } else if (IsHandler(wanted.handler) || always[signal]) {
       kernel.handler = AsHandler(&OnSignal);
-      kernel.flags = (wanted.flags | SA_SIGINFO) & ~static_cast<unsigned long>(SA_RESETHAND);
+      kernel.flags = (wanted.flags | SA_SIGINFO | kSaRestorer) & ~static_cast<unsigned long>(SA_RESETHAND);
+      if (kernel.restorer == nullptr) kernel.restorer = &bobbin_restore_rt;
       // Our own alternate stack is no place for a handler that may park: only threads with one of their own use it.
       if (!runtime().alternate_stacks_used.load(std::memory_order_relaxed)) kernel.flags &= ~kOnStack;
     }
@@ -385,6 +405,16 @@ long RtSigaction(Scheduler* scheduler, int signal, const KernelAction* action, K
   }
   if (old != nullptr) *old = before;
   return 0;
+}
+
+void CatchAlways(int signal) {
+  SpinLockHolder hold(&actions_lock);
+  LearnAction(signal);
+  if (always[signal] || signal == WorkerPool::kInterrupt) return;
+  always[signal] = true;
+  if (IsHandler(actions[signal].handler)) return;
+  KernelAction ours = {AsHandler(&OnSignal), SA_SIGINFO | SA_RESTART | kSaRestorer, &bobbin_restore_rt, 0};
+  RawSyscall(SYS_rt_sigaction, signal, &ours, nullptr, sizeof ours.mask);
 }
 
 void RefreshActions() {

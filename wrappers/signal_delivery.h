@@ -19,6 +19,10 @@ int TakePending(Thread* thread, uint64_t wanted, siginfo_t* info);
 // Tells whether the program's disposition makes nothing of `signal`: SIG_IGN, or a default that ignores.
 bool Ignored(int signal);
 
+// Has the kernel hand `signal` to us whatever the program's disposition is: it is for a user thread that the kernel does
+// not know. Callers: inside the runtime.
+void CatchAlways(int signal);
+
 // Gives handlers that ask for SA_ONSTACK what they ask for, once threads have alternate stacks of their own.
 void RefreshActions();
 

@@ -242,6 +242,37 @@ void Unmanage(int fd) {
   d->Clear(Descriptor::kRuntimeNonblock);
 }
 
+namespace {
+
+// Tries where a connection may be waiting, and hands further ones to parked threads. Returns: -EAGAIN where none is.
+long AcceptNow(Scheduler* scheduler, int fd, const Acceptance& wanted) {
+  View* view = scheduler->ViewOf(fd);
+  bool program_asks = runtime().descriptors.ProgramNonblock(fd);
+  if ((view->ready & View::kRead) == 0 && !program_asks) return -EAGAIN;
+  scheduler->Expect(fd, POLLIN);
+  long result =
+      RawSyscall(SYS_accept4, fd, wanted.address, wanted.address_length, wanted.flags | SOCK_NONBLOCK);
+  if (result == -EAGAIN) {
+    ++scheduler->counters().try_again;
+    return result;
+  }
+  view->ready |= View::kRead;
+  if (result < 0) return result;
+  scheduler->NoteAccepted(fd, static_cast<int>(result), wanted.flags);
+  if (__builtin_expect(view->acceptors != nullptr, 0)) {
+    RuntimeSection section(scheduler);
+    scheduler->AcceptForWaiters(view, fd, 1 << 30);
+  }
+  return result;
+}
+
+long FinishAccept(Scheduler* scheduler, int asked, int used, long result) {
+  if (used != asked) scheduler->ReleaseOrphan(used);
+  return result;
+}
+
+}  // namespace
+
 long Accept4(Scheduler* scheduler, int fd, struct sockaddr* address, socklen_t* length, int flags) {
   Descriptors& table = runtime().descriptors;
   View* view = scheduler->ViewOf(fd);
@@ -263,37 +294,28 @@ long Accept4(Scheduler* scheduler, int fd, struct sockaddr* address, socklen_t* 
   if ((flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) != 0) return -EINVAL;
   // There is no flag for an accept that does not block, so the listening socket itself must not.
   Manage(fd, true);
-  if ((view->ready & View::kRead) != 0) {
-    long result = RawSyscall(SYS_accept4, fd, address, length, flags | SOCK_NONBLOCK);
-    if (result >= 0) {
-      scheduler->NoteAccepted(fd, static_cast<int>(result), flags);
-      if (__builtin_expect(view->acceptors != nullptr, 0)) {
-        RuntimeSection section(scheduler);
-        scheduler->AcceptForWaiters(view, fd, 1 << 30);
-      }
-      return result;
-    }
-    if (result != -EAGAIN) return result;
-    ++scheduler->counters().try_again;
-    view->ready &= static_cast<uint8_t>(~View::kRead);
-  }
-  if (table.ProgramNonblock(fd)) return RawSyscall(SYS_accept4, fd, address, length, flags);
-  uint64_t deadline = SocketDeadline(scheduler, fd, Direction::kRead);
+  uint64_t deadline = kNever;
+  bool asked = false;
   Acceptance acceptance = {address, length, flags, 0};
   Waiter waiter;
   waiter.fd = fd;
   waiter.events = POLLIN;
   waiter.acceptance = &acceptance;
-  ParkRequest request;
-  request.argument = static_cast<uintptr_t>(fd);
-  request.deadline = deadline;
-  request.interruptible = true;
-  long waited;
-  do {
-    waited = scheduler->WaitConnection(&waiter, request);
-  } while (waited == -EINTR && GoesOn(scheduler) && !(deadline != kNever && scheduler->current()->handled));
-  if (waiter.fd != fd) scheduler->ReleaseOrphan(waiter.fd);
-  return waited == 0 ? acceptance.result : waited == -ETIMEDOUT ? -EAGAIN : waited;
+  for (;;) {
+    long result = AcceptNow(scheduler, waiter.fd, acceptance);
+    if (result != -EAGAIN || table.ProgramNonblock(waiter.fd)) return FinishAccept(scheduler, fd, waiter.fd, result);
+    if (!asked) deadline = SocketDeadline(scheduler, fd, Direction::kRead);
+    asked = true;
+    ParkRequest request;
+    request.argument = static_cast<uintptr_t>(waiter.fd);
+    request.deadline = deadline;
+    request.interruptible = true;
+    long waited = scheduler->WaitConnection(&waiter, request);
+    if (waited == -EAGAIN) continue;
+    if (waited == -EINTR && GoesOn(scheduler) && !(deadline != kNever && scheduler->current()->handled)) continue;
+    result = waited == 0 ? acceptance.result : waited == -ETIMEDOUT ? -EAGAIN : waited;
+    return FinishAccept(scheduler, fd, waiter.fd, result);
+  }
 }
 
 long Connect(Scheduler* scheduler, int fd, const struct sockaddr* address, socklen_t length) {
@@ -306,6 +328,7 @@ long Connect(Scheduler* scheduler, int fd, const struct sockaddr* address, sockl
   uint64_t deadline = SocketDeadline(scheduler, fd, Direction::kWrite);
   // From here on the socket becomes another: forget what its views remember.
   if (d != nullptr) d->generation.fetch_add(2, std::memory_order_release);
+  scheduler->Expect(fd, POLLOUT);
   long result = RawSyscall(SYS_connect, fd, address, length);
   if (result == -EAGAIN) {
     // A unix socket whose listener's backlog is full: no event announces room (unix(7)), so ask again now and then.
@@ -328,11 +351,14 @@ long Connect(Scheduler* scheduler, int fd, const struct sockaddr* address, sockl
   for (;;) {
     long waited = wait.Wait(POLLOUT, Waiting::kWritable, deadline);
     if (waited == -ETIMEDOUT) return -EINPROGRESS;
-    if (waited == -EINTR && GoesOn(scheduler)) continue;
-    if (waited < 0) return waited;
+    if (waited < 0 && (waited != -EINTR || !GoesOn(scheduler))) return waited;
     // Asking again finishes the connection, or says why there is none.
+    scheduler->Expect(wait.fd(), POLLOUT);
     result = RawSyscall(SYS_connect, wait.fd(), address, length);
-    if (result != -EALREADY && result != -EINPROGRESS) return result;
+    if (result != -EALREADY && result != -EINPROGRESS) {
+      scheduler->MayBeReady(wait.fd());
+      return result;
+    }
   }
 }
 

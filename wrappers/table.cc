@@ -13,6 +13,7 @@
 #include "wrappers/readiness.h"
 #include "wrappers/sendfile.h"
 #include "wrappers/signal.h"
+#include "wrappers/signal_timers.h"
 #include "wrappers/socket.h"
 #include "wrappers/thread.h"
 #include "wrappers/time.h"
@@ -180,6 +181,8 @@ constexpr TableEntry kTable[] = {
     CALL(tkill, kHere, kFit<Tkill>),
     CALL(futex, kPark, kFit<Futex>),
     CALL(set_tid_address, kHere, kFit<SetTidAddress>),
+    CALL(timer_create, kHere, kFit<TimerCreate>),
+    CALL(timer_delete, kHere, kFit<TimerDelete>),
     CALL(clock_nanosleep, kPark, kFit<ClockNanosleep>),
     CALL(epoll_wait, kPark, kFit<EpollWaitMilliseconds>),
     CALL(tgkill, kHere, kFit<Tgkill>),

@@ -6,6 +6,7 @@
 #include <sched.h>
 
 #include "wrappers/futex.h"
+#include "wrappers/signal_timers.h"
 
 namespace bobbin {
 
@@ -46,6 +47,11 @@ long MakeThread(Scheduler* scheduler, const Registers* registers, const NewThrea
   return static_cast<long>(tid);
 }
 
+void ContinueInChild() {
+  ForgetTimers();
+  runtime().ResetAfterFork();
+}
+
 bool IsThread(uint64_t flags) { return (flags & CLONE_VM) != 0 && (flags & CLONE_THREAD) != 0; }
 
 }  // namespace
@@ -64,7 +70,7 @@ long Clone3(Scheduler* scheduler, Registers* registers) {
   }
   if ((args->flags & CLONE_VM) == 0) {
     long result = RawSyscall(SYS_clone3, registers->rdi, registers->rsi);
-    if (result == 0) runtime().ResetAfterFork();
+    if (result == 0) ContinueInChild();
     return result;
   }
   // posix_spawn: the child runs beside us on a stack of its own, until it executes a program.
@@ -99,13 +105,13 @@ long Clone(Scheduler* scheduler, Registers* registers) {
     return bobbin_clone_with_registers(SYS_clone, &changed, &child);
   }
   long result = RawSyscall(SYS_clone, flags, 0, registers->rdx, registers->r10, registers->r8);
-  if (result == 0) runtime().ResetAfterFork();
+  if (result == 0) ContinueInChild();
   return result;
 }
 
 long Fork(Scheduler*) {
   long result = RawSyscall(SYS_fork);
-  if (result == 0) runtime().ResetAfterFork();
+  if (result == 0) ContinueInChild();
   return result;
 }
 
