@@ -41,7 +41,7 @@ bool NamesOtherVersion(absl::string_view head) {
   absl::string_view version = line.substr(space + 1);
   return version.size() == 8 && absl::StartsWith(version, "HTTP/") &&
          absl::ascii_isdigit(version[5]) && version[6] == '.' && absl::ascii_isdigit(version[7]) &&
-         version[5] != '1';
+         version != "HTTP/1.0" && version != "HTTP/1.1";
 }
 
 int HexDigit(char c) {

@@ -94,9 +94,9 @@ bool IsHopelessHead(absl::string_view bytes);
 
 // What a target names.
 struct Target {
-  int status = 0;          // 0, or the status of the refusal: 400, 404
-  absl::string_view path;  // decoded, relative to the root, without slashes at the start; ends in
-                           // '/' or is empty for a directory
+  int status = 0;           // 0, or the status of the refusal: 400, 404
+  absl::string_view path;   // decoded, relative to the root, without slashes at the start; ends in
+                            // '/' or is empty for a directory
   absl::string_view query;  // as received, with its '?', or empty
 };
 

@@ -22,7 +22,7 @@ using boost::context::detail::make_fcontext;
 constexpr size_t kIdleStack = 64 * 1024;
 constexpr size_t kAlternateStack = 64 * 1024;
 // With work at hand the poller is asked without waiting this often, so that a long ready queue cannot hide new events.
-constexpr uint64_t kPollInterval = 2'000'000;  // cycles, about a millisecond
+constexpr uint64_t kPollInterval = 10'000'000;  // cycles, some milliseconds: a kernel's quantum
 constexpr size_t kTimerCapacity = ThreadTable::kCapacity + 1;
 
 // What a new thread or kernel thread needs on its stack before its own frames begin: room for the registers that a

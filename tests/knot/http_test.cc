@@ -231,7 +231,7 @@ TEST_P(Http, ClosesOnRequestsThatAreNone) {
             {"HTTP/2.0", "GET / HTTP/2.0\r\nHost: h\r\n\r\n", 505, kClosed},
             {"the preface of HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505, kClosed},
             {"HTTP/0.9", "GET / HTTP/0.9\r\nHost: h\r\n\r\n", 505, kClosed},
-            {"HTTP/1.2", "GET / HTTP/1.2\r\nHost: h\r\n\r\n", 400, kClosed},
+            {"HTTP/1.2", "GET / HTTP/1.2\r\nHost: h\r\n\r\n", 505, kClosed},
             {"a target too long", Get("/" + std::string(5000, 'n')), 414, kClosed},
             {"a target without end", "GET /" + long_name, 414, kClosed},
             {"a field without end", GetWith("X: " + long_name + "\r\n"), 431, kClosed},
