@@ -220,6 +220,8 @@ void Scheduler::FinishSwitch(Transfer transfer) {
     // Off its stack at last: whoever joins it may have the memory.
     Scheduler* scheduler = Current();
     scheduler->timers_.Remove(&previous->timer);
+    // An interruption posted while it was ending is a node in its block.
+    while (previous->interruption_posted.load(std::memory_order_acquire)) scheduler->ReadInbox();
     runtime().masks.Remove(previous->mask_slot);
     previous->last_words(previous);
     runtime().threads.Free(previous);
@@ -342,7 +344,7 @@ void Scheduler::Interrupt(Thread* thread) {
     if (parked && thread->withdraw(thread)) Resume(thread, Wake::kInterrupted);
     return;
   }
-  if (thread->interruption_posted.exchange(true)) return;
+  if (thread->state == ThreadState::kDone || thread->interruption_posted.exchange(true)) return;
   thread->interruption.deliver = [](InboxMessage* message) {
     auto* target =
         reinterpret_cast<Thread*>(reinterpret_cast<char*>(message) - __builtin_offsetof(Thread, interruption));

@@ -407,6 +407,11 @@ long RtSigaction(Scheduler* scheduler, int signal, const KernelAction* action, K
   return 0;
 }
 
+void ResetSignalsAfterFork() {
+  actions_lock.Unlock();
+  pool_lock.Unlock();
+}
+
 void CatchAlways(int signal) {
   SpinLockHolder hold(&actions_lock);
   LearnAction(signal);

@@ -23,6 +23,9 @@ bool Ignored(int signal);
 // not know. Callers: inside the runtime.
 void CatchAlways(int signal);
 
+// Frees the locks that a kernel thread of the parent may have held: the child after fork(2).
+void ResetSignalsAfterFork();
+
 // Gives handlers that ask for SA_ONSTACK what they ask for, once threads have alternate stacks of their own.
 void RefreshActions();
 

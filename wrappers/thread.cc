@@ -6,6 +6,7 @@
 #include <sched.h>
 
 #include "wrappers/futex.h"
+#include "wrappers/signal_delivery.h"
 #include "wrappers/signal_timers.h"
 
 namespace bobbin {
@@ -49,6 +50,7 @@ long MakeThread(Scheduler* scheduler, const Registers* registers, const NewThrea
 
 void ContinueInChild() {
   ForgetTimers();
+  ResetSignalsAfterFork();
   runtime().ResetAfterFork();
 }
 
