@@ -55,7 +55,7 @@ Thread* ThreadTable::Allocate() {
   if (thread != nullptr) {
     free_ = thread->next;
     int use = (thread->tid >> kSlotBits) + 1;
-    if (use >= kUses) use = kFirstUse;
+    if (use >= kUses || use < kFirstUse) use = kFirstUse;  // the latter: it was the main thread's
     tid = use << kSlotBits | static_cast<int>(thread - blocks_);
   } else {
     if (used_ == kCapacity) return nullptr;
@@ -92,8 +92,13 @@ void ThreadTable::Free(Thread* thread) {
 void ThreadTable::KeepOnly(Thread* keep) {
   // The lock may have been held by a scheduler that the child does not have.
   new (&lock_) SpinLock;
+  // So may the free list be half changed: what was on it is given up.
+  free_ = nullptr;
   for (Thread* thread = all_; thread != nullptr; thread = thread->all_next) {
-    if (thread != keep) thread->state = ThreadState::kFree;
+    if (thread == keep) continue;
+    thread->state = ThreadState::kFree;
+    thread->next = free_;
+    free_ = thread;
   }
   all_ = keep;
   keep->all_next = keep->all_previous = nullptr;

@@ -48,6 +48,8 @@ struct WorkItem {
 
 class WorkerPool {
  public:
+  WorkerPool() { Configure(0); }
+
   // `fixed` > 0: that many workers in the disk lane (at most kMaxPerLane), made as they are first
   // needed and kept, and the other lanes autosized; 0: every lane autosized between 0 and
   // kMaxPerLane by demand, idle workers leaving after `idle_ns` nanoseconds. Requires: nothing was
