@@ -40,7 +40,8 @@ struct Descriptor {
   // Bits of `flags`.
   static constexpr uint16_t kRuntimeNonblock = 1;  // O_NONBLOCK is set by us, the program believes it is not
   static constexpr uint16_t kProgramNonblock = 2;  // the program set O_NONBLOCK
-  static constexpr uint16_t kNoTimeouts = 8;       // SO_RCVTIMEO and SO_SNDTIMEO are known to be 0
+  static constexpr uint16_t kNoReceiveTimeout = 8;  // SO_RCVTIMEO is known to be 0
+  static constexpr uint16_t kNoSendTimeout = 512;   // SO_SNDTIMEO likewise
   static constexpr uint16_t kShared = 16;          // its open file description has other descriptors
   static constexpr uint16_t kDirect = 32;          // O_DIRECT
   static constexpr uint16_t kTcpListener = 128;    // connections accepted here are TCP

@@ -208,7 +208,8 @@ void Scheduler::NoteAccepted(int listener, int fd, int flags) {
   // A connection inherits its listener's protocol and time-outs.
   uint16_t known = Descriptor::kRuntimeNonblock;
   if (flags & SOCK_NONBLOCK) known |= Descriptor::kProgramNonblock;
-  if (from != nullptr && from->Has(Descriptor::kNoTimeouts)) known |= Descriptor::kNoTimeouts;
+  constexpr uint16_t kInherited = Descriptor::kNoReceiveTimeout | Descriptor::kNoSendTimeout;
+  if (from != nullptr) known |= from->flags.load(std::memory_order_relaxed) & kInherited;
   bool tcp = from != nullptr && from->Has(Descriptor::kTcpListener);
   d->generation.fetch_add(2, std::memory_order_release);
   d->kind.store(tcp ? FileKind::kTcp : FileKind::kSocket, std::memory_order_relaxed);

@@ -65,21 +65,19 @@ long PollableTransfer(Scheduler* scheduler, int fd, Direction direction, const s
 
 }  // namespace
 
-uint64_t SocketDeadline(Scheduler*, int fd, Direction direction) {
+uint64_t SocketDeadline(int fd, Direction direction) {
+  bool write = direction == Direction::kWrite;
+  uint16_t none = write ? Descriptor::kNoSendTimeout : Descriptor::kNoReceiveTimeout;
   Descriptor* d = runtime().descriptors.Find(fd);
-  if (d != nullptr && d->Has(Descriptor::kNoTimeouts)) return kNever;
-  struct timeval times[2] = {};
-  constexpr int kOptions[2] = {SO_RCVTIMEO, SO_SNDTIMEO};
-  for (int i = 0; i < 2; ++i) {
-    socklen_t size = sizeof times[i];
-    if (RawSyscall(SYS_getsockopt, fd, SOL_SOCKET, kOptions[i], &times[i], &size) < 0) return kNever;
+  if (d != nullptr && d->Has(none)) return kNever;
+  struct timeval time = {};
+  socklen_t size = sizeof time;
+  if (RawSyscall(SYS_getsockopt, fd, SOL_SOCKET, write ? SO_SNDTIMEO : SO_RCVTIMEO, &time, &size) < 0) return kNever;
+  if (time.tv_sec == 0 && time.tv_usec == 0) {
+    if (d != nullptr) d->Set(none);
+    return kNever;
   }
-  bool none = times[0].tv_sec == 0 && times[0].tv_usec == 0 && times[1].tv_sec == 0 && times[1].tv_usec == 0;
-  if (none && d != nullptr) d->Set(Descriptor::kNoTimeouts);
-  const struct timeval& time = times[direction == Direction::kWrite];
-  if (time.tv_sec == 0 && time.tv_usec == 0) return kNever;
-  uint64_t length = ToNanoseconds({time.tv_sec, time.tv_usec * 1000});
-  return runtime().clock.Now() + length;
+  return runtime().clock.Now() + ToNanoseconds({time.tv_sec, time.tv_usec * 1000});
 }
 
 void NoteAttempt(Scheduler* scheduler, View* view, FileKind kind, Direction direction, long result, size_t wanted) {
@@ -106,7 +104,7 @@ long ParkAndTry(Scheduler* scheduler, int fd, Direction direction, long (*attemp
   };
   if (table.ProgramNonblock(fd)) return try_once(fd);
   bool socket = kind == FileKind::kTcp || kind == FileKind::kSocket;
-  uint64_t deadline = socket ? SocketDeadline(scheduler, fd, direction) : kNever;
+  uint64_t deadline = socket ? SocketDeadline(fd, direction) : kNever;
   Waiting waiting = direction == Direction::kRead ? Waiting::kReadable : Waiting::kWritable;
   DescriptorWait wait(scheduler, fd);
   for (;;) {

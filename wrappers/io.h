@@ -22,7 +22,7 @@ inline uint32_t PollBits(Direction direction) { return direction == Direction::k
 inline uint8_t ReadyBit(Direction direction) { return direction == Direction::kRead ? View::kRead : View::kWrite; }
 
 // The time at which a blocking call on `fd` gives up for SO_RCVTIMEO or SO_SNDTIMEO; kNever where none is set.
-uint64_t SocketDeadline(Scheduler* scheduler, int fd, Direction direction);
+uint64_t SocketDeadline(int fd, Direction direction);
 
 // One wait of a call on one descriptor, which the descriptor's closing may move to a stand-in.
 class DescriptorWait {

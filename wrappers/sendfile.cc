@@ -190,7 +190,7 @@ long Sendfile(Scheduler* scheduler, int out, int in, off_t* offset, size_t count
     ++scheduler->counters().worker_sendfiles;
     return RunOnWorker(scheduler, Lane::kDisk, &SendOnce, &request);
   }
-  uint64_t deadline = SocketDeadline(scheduler, out, Direction::kWrite);
+  uint64_t deadline = SocketDeadline(out, Direction::kWrite);
   size_t done = 0;
   for (;;) {
     long result = policy == SendfilePolicy::kNonblocking ? 0 : WaitForRoom(scheduler, out, deadline);

@@ -289,7 +289,8 @@ long Accept4(Scheduler* scheduler, int fd, struct sockaddr* address, socklen_t* 
     socklen_t size = sizeof protocol;
     RawSyscall(SYS_getsockopt, fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size);
     if (protocol == IPPROTO_TCP) d->Set(Descriptor::kTcpListener);
-    SocketDeadline(scheduler, fd, Direction::kRead);
+    SocketDeadline(fd, Direction::kRead);
+    SocketDeadline(fd, Direction::kWrite);
   }
   if ((flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) != 0) return -EINVAL;
   // There is no flag for an accept that does not block, so the listening socket itself must not.
@@ -304,7 +305,7 @@ long Accept4(Scheduler* scheduler, int fd, struct sockaddr* address, socklen_t* 
   for (;;) {
     long result = AcceptNow(scheduler, waiter.fd, acceptance);
     if (result != -EAGAIN || table.ProgramNonblock(waiter.fd)) return FinishAccept(scheduler, fd, waiter.fd, result);
-    if (!asked) deadline = SocketDeadline(scheduler, fd, Direction::kRead);
+    if (!asked) deadline = SocketDeadline(fd, Direction::kRead);
     asked = true;
     ParkRequest request;
     request.argument = static_cast<uintptr_t>(waiter.fd);
@@ -325,7 +326,7 @@ long Connect(Scheduler* scheduler, int fd, const struct sockaddr* address, sockl
   Descriptor* d = table.Find(fd);
   bool managed = Manage(fd);
   if (!managed) return CallOnWorker(scheduler, Lane::kOther, SYS_connect, fd, reinterpret_cast<long>(address), length);
-  uint64_t deadline = SocketDeadline(scheduler, fd, Direction::kWrite);
+  uint64_t deadline = SocketDeadline(fd, Direction::kWrite);
   // From here on the socket becomes another: forget what its views remember.
   if (d != nullptr) d->generation.fetch_add(2, std::memory_order_release);
   scheduler->Expect(fd, POLLOUT);
@@ -370,7 +371,7 @@ long Socket(Scheduler*, int domain, int type, int protocol) {
              (protocol == 0 || protocol == IPPROTO_TCP);
   runtime().descriptors.Reset(static_cast<int>(fd));
   d->kind.store(tcp ? FileKind::kTcp : FileKind::kSocket, std::memory_order_relaxed);
-  d->Set(Descriptor::kNoTimeouts);
+  d->Set(Descriptor::kNoReceiveTimeout | Descriptor::kNoSendTimeout);
   return fd;
 }
 
@@ -385,8 +386,8 @@ long Setsockopt(Scheduler*, int fd, int level, int option, const void* value, so
   Descriptor* d = runtime().descriptors.Find(fd);
   if (d != nullptr) {
     // The numbers of SO_RCVTIMEO and SO_SNDTIMEO, and of their 64-bit variants.
-    bool timeout = option == 20 || option == 21 || option == 66 || option == 67;
-    if (level == SOL_SOCKET && timeout) d->Clear(Descriptor::kNoTimeouts);
+    if (level == SOL_SOCKET && (option == 20 || option == 66)) d->Clear(Descriptor::kNoReceiveTimeout);
+    if (level == SOL_SOCKET && (option == 21 || option == 67)) d->Clear(Descriptor::kNoSendTimeout);
     if (level == SOL_SOCKET && option == SO_LINGER) d->Set(Descriptor::kLingers);
     // Kernel TLS reads stop at record boundaries: a short read proves nothing.
     if (level == IPPROTO_TCP && option == TCP_ULP) d->kind.store(FileKind::kSocket, std::memory_order_relaxed);

@@ -64,11 +64,11 @@ void Churn(SignalMasks* masks, Model* model, const std::vector<uint64_t>& kinds,
   }
 }
 
-// Masks that have the low bits in common, each without one bit of its own.
+// Up to 288 masks that have the low bits in common and differ in the others.
 std::vector<uint64_t> DistinctMasks(int count) {
   std::vector<uint64_t> masks;
   for (int i = 0; i < count; ++i) {
-    masks.push_back(~(uint64_t{1} << (i % 48 + 8)) & ~(uint64_t{1} << (i / 48 + 58)));
+    masks.push_back(~(uint64_t{1} << (i % 48 + 8)) & ~(uint64_t{1} << (i / 48 % 6 + 58)));
   }
   return masks;
 }
