@@ -29,10 +29,22 @@ void AppendEscaped(absl::string_view text, std::string* out) {
   }
 }
 
+namespace {
+
+// Returns: a descriptor, or -1 and errno. The writer may wait for the file, but whoever starts the
+// server should be told at once that nobody reads the FIFO.
+int OpenForAppending(const char* name) {
+  int descriptor = open(name, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0640);
+  if (descriptor >= 0) fcntl(descriptor, F_SETFL, O_APPEND);
+  return descriptor;
+}
+
+}  // namespace
+
 absl::StatusOr<std::unique_ptr<AccessLog>> AccessLog::Open(const std::string& name) {
   int descriptor = name == "-"
                        ? dup(STDOUT_FILENO)
-                       : open(name.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+                       : OpenForAppending(name.c_str());
   if (descriptor < 0) {
     return absl::ErrnoToStatus(errno, absl::StrCat("cannot open the access log ", name));
   }
@@ -49,13 +61,19 @@ absl::StatusOr<std::unique_ptr<AccessLog>> AccessLog::Open(const std::string& na
   return log;
 }
 
-void AccessLog::Close() {
+AccessLog::~AccessLog() {
+  while (!Close(std::chrono::hours(1))) {
+  }
+}
+
+bool AccessLog::Close(std::chrono::milliseconds patience) {
   std::unique_lock<std::mutex> lock(mutex_);
   stopping_ = true;
   wake_.notify_one();
-  stopped_.wait(lock, [this] { return writer_ended_; });
+  if (!stopped_.wait_for(lock, patience, [this] { return writer_ended_; })) return false;
   if (descriptor_ >= 0) close(descriptor_);
   descriptor_ = -1;
+  return true;
 }
 
 void AccessLog::Append(const LogLine& line) {

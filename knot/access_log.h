@@ -8,6 +8,7 @@
 
 #include <netinet/in.h>
 
+#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
@@ -38,17 +39,21 @@ struct LogLine {
 
 class AccessLog {
  public:
-  // Opens `name`, "-" being standard output, for appending and starts the writer.
+  // Opens `name`, "-" being standard output, for appending and starts the writer. Never waits for
+  // the reader of a FIFO: without one it is an error.
   // Errors: those of open(2); ResourceExhausted no thread could be made.
   static absl::StatusOr<std::unique_ptr<AccessLog>> Open(const std::string& name);
 
   AccessLog(const AccessLog&) = delete;
   AccessLog& operator=(const AccessLog&) = delete;
 
-  ~AccessLog() { Close(); }
+  // Blocks: as long as the file takes nothing.
+  ~AccessLog();
 
   // Writes what has gathered and ends the writer. Lines appended later are dropped.
-  void Close();
+  // Blocks: up to `patience`. Returns: false where the file did not take everything until then; the
+  // writer still tries.
+  bool Close(std::chrono::milliseconds patience);
 
   // Adds a line dated now. Never blocks on the file.
   void Append(const LogLine& line);

@@ -16,8 +16,12 @@ namespace knot {
 inline constexpr size_t kMaxHeadBytes = 8192;
 inline constexpr size_t kMaxTargetBytes = 4096;
 
+// Room for a body behind the longest head. Less would do, but each byte less is more calls to skip
+// one.
+inline constexpr size_t kBodyRoom = 1024;
+
 struct RequestBuffer {
-  char input[kMaxHeadBytes];   // a request's head, and what came after it
+  char input[kMaxHeadBytes + kBodyRoom];  // a request's head, and what came after it
   char path[kMaxTargetBytes];  // a target decoded, where it needs decoding
 };
 

@@ -2,6 +2,7 @@
 
 #include <time.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdio>
 
@@ -21,7 +22,10 @@ std::atomic<const Second*> current{nullptr};
 // Names are written from tables rather than by strftime because a locale must not reach the wire.
 void Publish(uint32_t number) {
   Second& next = seconds[number % kSeconds];
-  time_t now = time(nullptr);
+  // Not time(2): it may be a tick behind, and so still in the second that has just ended.
+  timespec precise;
+  clock_gettime(CLOCK_REALTIME, &precise);
+  const time_t now = precise.tv_sec;
   char date[30];
   FormatHttpDate(now, date);
   next.number = number;
@@ -47,7 +51,9 @@ void* Tick(void*) {
 }  // namespace
 
 void FormatHttpDate(int64_t time, char out[30]) {
-  time_t seconds_since_epoch = time;
+  // A file may carry any time; the format has years of four digits only.
+  constexpr int64_t kEndOf9999 = 253402300799;
+  time_t seconds_since_epoch = std::clamp(time, int64_t{0}, kEndOf9999);
   tm parts;
   gmtime_r(&seconds_since_epoch, &parts);
   std::snprintf(out, 30, "%s, %02d %s %04d %02d:%02d:%02d GMT", kDays[parts.tm_wday], parts.tm_mday,

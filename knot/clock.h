@@ -32,8 +32,8 @@ absl::Status StartClock();
 // no system call.
 const Second& Now();
 
-// Writes `time` (Unix seconds) as an HTTP date, 29 characters and a NUL, to `out`. Source: RFC
-// 9110, 5.6.7.
+// Writes `time` (Unix seconds) as an HTTP date, 29 characters and a NUL, to `out`; what lies before
+// 1970 or after 9999 as the nearest date that does not. Source: RFC 9110, 5.6.7.
 void FormatHttpDate(int64_t time, char out[30]);
 
 }  // namespace knot

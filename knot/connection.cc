@@ -11,6 +11,7 @@
 #include <string>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "knot/clock.h"
 
@@ -79,7 +80,7 @@ bool Connection::WaitForRequest() {
 [[gnu::noinline]] Connection::Next Connection::ServeReceived() {
   BufferPool::Lease buffer(group_.buffers);
   // More than a request needs is asked for, so that the answer also tells that there is no more.
-  ssize_t n = Receive(socket_, (*buffer).input, sizeof(*buffer).input);
+  ssize_t n = Receive(socket_, (*buffer).input, kMaxHeadBytes);
   if (n <= 0) return Next::kClose;
   Input input{(*buffer).input, 0, static_cast<size_t>(n)};
   Next next = Next::kWait;
@@ -170,7 +171,9 @@ Connection::Next Connection::Answer(const Request& request, RequestBuffer& buffe
 // Answers bytes that are no request that could be served; where it ends is not known, so nothing
 // after it counts.
 [[gnu::noinline]] Connection::Next Connection::Refuse(int status, absl::string_view head) {
-  Sent sent = SendStatus(socket_, status, false, Persistence::kClose);
+  // A reply to HEAD has no body even where the rest of the request is not understood.
+  bool head_only = absl::StartsWith(head, "HEAD ");
+  Sent sent = SendStatus(socket_, status, head_only, Persistence::kClose);
   group_.counters.requests.Add();
   group_.counters.refusals.Add();
   group_.counters.body_bytes.Add(sent.body_bytes);
@@ -202,7 +205,7 @@ Connection::Next Connection::Finish(const Request& request, int status, const Se
       return input.bytes().find('\n') == absl::string_view::npos ? 414 : 431;
     }
     searched = input.end < 3 ? 0 : input.end - 3;
-    switch (ReceiveMore(input, deadline)) {
+    switch (ReceiveMore(input, kMaxHeadBytes, deadline)) {
       case Received::kMore:
         break;
       case Received::kEnd:
@@ -217,6 +220,7 @@ Connection::Next Connection::Finish(const Request& request, int status, const Se
 // 413.
 [[gnu::noinline]] int Connection::SkipBody(RequestParser& parser, Input& input) {
   const size_t head_end = input.begin;  // the request still lies before it
+  const size_t limit = std::max(kMaxHeadBytes, head_end + kBodyRoom);
   int64_t deadline = MonotonicMs() + group_.header_timeout_ms;
   for (;;) {
     size_t used = 0;
@@ -225,8 +229,8 @@ Connection::Next Connection::Finish(const Request& request, int status, const Se
     input.begin += used;
     if (parser.Done()) return kDone;
     input.MoveTo(head_end);
-    if (input.end == kMaxHeadBytes) return 413;  // one line of chunk framing that fills the buffer
-    switch (ReceiveMore(input, deadline)) {
+    if (input.end == limit) return 413;  // one line of chunk framing that fills the buffer
+    switch (ReceiveMore(input, limit, deadline)) {
       case Received::kMore:
         break;
       case Received::kEnd:
@@ -237,10 +241,10 @@ Connection::Next Connection::Finish(const Request& request, int status, const Se
   }
 }
 
-Connection::Received Connection::ReceiveMore(Input& input, int64_t deadline_ms) {
+Connection::Received Connection::ReceiveMore(Input& input, size_t limit, int64_t deadline_ms) {
   int64_t left = deadline_ms - MonotonicMs();
   if (left <= 0 || WaitReadable(socket_, static_cast<int>(left)) == 0) return Received::kTimeout;
-  ssize_t n = Receive(socket_, input.base + input.end, kMaxHeadBytes - input.end);
+  ssize_t n = Receive(socket_, input.base + input.end, limit - input.end);
   if (n <= 0) return Received::kEnd;
   input.end += n;
   return Received::kMore;

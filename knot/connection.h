@@ -55,7 +55,7 @@ class Connection {
   Next Finish(const Request& request, int status, const Sent& sent, bool keep);
   int ReceiveHead(Input& input);
   int SkipBody(RequestParser& parser, Input& input);
-  Received ReceiveMore(Input& input, int64_t deadline_ms);
+  Received ReceiveMore(Input& input, size_t limit, int64_t deadline_ms);
   void Linger();
   void Log(absl::string_view request_line, int status, const Sent& sent, const Request& request);
 

@@ -6,7 +6,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <new>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -128,7 +130,7 @@ Lookup FileCache::Load(absl::string_view path, const FileRef& old, uint32_t now)
   FileRef file = Prepare(path, opened);
   if (file == nullptr) {
     if (old != nullptr) Forget(path, old);
-    return {500, nullptr};
+    return {opened.status, nullptr};
   }
   if (file->use != nullptr) {
     Keep(path, file, now);
@@ -171,7 +173,8 @@ FileCache::Opened FileCache::Open(absl::string_view path) {
   return opened;
 }
 
-// Takes over opened.descriptor. Returns: null where the file could not be read.
+// Takes over opened.descriptor. Returns: null where the file could not be read, and opened.status
+// says why.
 std::shared_ptr<File> FileCache::Prepare(absl::string_view path, Opened& opened) {
   auto file = std::make_shared<File>();
   file->size = opened.stat.st_size;
@@ -186,7 +189,8 @@ std::shared_ptr<File> FileCache::Prepare(absl::string_view path, Opened& opened)
   file->settled = now.tv_sec - file->changed.tv_sec >= 2;
 
   char modified[30];
-  FormatHttpDate(file->modified.tv_sec, modified);
+  // RFC 9110, 8.8.2.1: never later than the reply.
+  FormatHttpDate(std::min(file->modified.tv_sec, now.tv_sec), modified);
   absl::StrAppend(&file->reply, "Content-Type: ",
                   types_.TypeOf(IsDirectoryPath(path) ? absl::string_view("index.html") : path),
                   "\r\nContent-Length: ", file->size, "\r\nLast-Modified: ", modified, "\r\n\r\n");
@@ -195,26 +199,31 @@ std::shared_ptr<File> FileCache::Prepare(absl::string_view path, Opened& opened)
   bool in_memory = file->size <= limits_.in_memory &&
                    Reserve(*file, kEntryOverhead + static_cast<int64_t>(file->size), 0);
   if (in_memory) {
-    bool whole = ReadContents(*file, opened.descriptor);
+    opened.status = ReadContents(*file, opened.descriptor);
     close(opened.descriptor);
-    return whole ? file : nullptr;
+    return opened.status == 200 ? file : nullptr;
   }
   Reserve(*file, kEntryOverhead, 1);
   file->descriptor = opened.descriptor;
   return file;
 }
 
-bool FileCache::ReadContents(File& file, int descriptor) {
-  file.reply.resize(file.head_size + file.size);
+// Returns: 200, 500 the file could not be read, 503 there is no memory for it.
+int FileCache::ReadContents(File& file, int descriptor) {
+  try {
+    file.reply.resize(file.head_size + file.size);
+  } catch (const std::bad_alloc&) {  // one large file must not end the server
+    return 503;
+  }
   size_t done = 0;
   while (done < file.size) {
     ssize_t n = pread(descriptor, &file.reply[file.head_size + done], file.size - done,
                       static_cast<off_t>(done));
     if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return false;  // it shrank since it was opened, or cannot be read
+    if (n <= 0) return 500;  // it shrank since it was opened, or cannot be read
     done += n;
   }
-  return true;
+  return 200;
 }
 
 // Makes room for `file` and accounts it there, or leaves it unaccounted where there is none (F2).

@@ -118,7 +118,7 @@ class FileCache {
   Lookup LoadAlone(absl::string_view path, uint32_t now);
   Lookup Load(absl::string_view path, const FileRef& old, uint32_t now);
   std::shared_ptr<File> Prepare(absl::string_view path, Opened& opened);
-  bool ReadContents(File& file, int descriptor);
+  int ReadContents(File& file, int descriptor);
   bool Reserve(File& file, int64_t bytes, int64_t descriptors);
   bool EvictOne();
   void Keep(absl::string_view path, const FileRef& file, uint32_t now);

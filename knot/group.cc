@@ -19,11 +19,12 @@ void OpenConnections::EndAll() {
   for (int socket : sockets_) shutdown(socket, SHUT_RD);
 }
 
-void AcceptBackOff::Wait() {
+void AcceptBackOff::Wait(const std::atomic<bool>& stopping) {
   constexpr int kFirstMs = 5;
   constexpr int kMostMs = 100;
   int seen = delay_ms_.load(std::memory_order_relaxed);
   std::lock_guard<std::mutex> turn(mutex_);
+  if (stopping.load()) return;  // with many threads their turns would outlast the stop
   int delay = delay_ms_.load(std::memory_order_relaxed);
   if (delay == 0 && seen != 0) return;  // another thread has accepted since
   delay = std::clamp(2 * delay, kFirstMs, kMostMs);

@@ -64,9 +64,9 @@ class OpenConnections {
 // ever more slowly, until one succeeds.
 class AcceptBackOff {
  public:
-  // Waits before the next try. Blocks: this thread, up to 0.1 s for each thread that waits before
-  // it.
-  void Wait();
+  // Waits before the next try, or not at all once `stopping`. Blocks: this thread, up to 0.1 s for
+  // each thread that waits before it.
+  void Wait(const std::atomic<bool>& stopping);
 
   // Called after each accept that succeeded. One load where there was no failure.
   void Succeeded() {

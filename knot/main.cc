@@ -73,10 +73,10 @@ int Serve(const knot::Options& options, const sigset_t& signals) {
   WaitForStop(server, signals);
   server.Stop();
   bool drained = Drain(server, signals);
-  server.CloseLog();
+  bool logged = server.CloseLog();
   if (options.stats) server.WriteStatistics(STDERR_FILENO);
   // Threads that are cut short still look at the server, so it must not be destroyed.
-  if (!drained) _exit(0);
+  if (!drained || !logged) _exit(0);
   return 0;
 }
 

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -28,6 +29,7 @@ constexpr int64_t kOtherDescriptors =
     64;  // standard streams, root, log, listening sockets, the runtime
 constexpr int64_t kFileDescriptors = 64;  // files being sent that the cache has no room for
 constexpr int64_t kMostCachedDescriptors = 4096;
+constexpr std::chrono::seconds kLogPatience{5};  // for the disk, or whoever reads the pipe
 
 // Raises the soft limit as far as it goes, and the hard one where that is below `needed` and we
 // may. Returns: the limit in force.
@@ -228,7 +230,7 @@ int Server::Accept(Door& door, PeerAddress* peer) {
       std::fprintf(stderr, "knot: cannot accept: %s; will accept again when it can\n",
                    std::strerror(error));
     }
-    door.group.back_off.Wait();
+    door.group.back_off.Wait(stopping_);
   }
 }
 
@@ -251,13 +253,15 @@ void Server::Stop() {
   for (const auto& group : groups_) group->open.EndAll();
 }
 
-void Server::CloseLog() {
-  if (log_ == nullptr) return;
-  log_->Close();
+bool Server::CloseLog() {
+  if (log_ == nullptr) return true;
+  bool closed = log_->Close(kLogPatience);
+  if (!closed) std::fputs("knot: the access log takes no more, its last lines are lost\n", stderr);
   if (uint64_t dropped = log_->dropped()) {
     std::fprintf(stderr, "knot: the access log is short of %llu lines dropped under load\n",
                  static_cast<unsigned long long>(dropped));
   }
+  return closed;
 }
 
 void Server::WriteStatistics(int fd) const {

@@ -39,8 +39,8 @@ class Server {
   bool Stopped() const { return threads_.load() == 0; }
 
   // Writes out the access log and closes it; says how much of it is missing. Requires: Stop() was
-  // called.
-  void CloseLog();
+  // called. Returns: false where it cannot be written out; the server must then not be destroyed.
+  bool CloseLog();
 
   // Writes Knot's counters, then those of the runtime, to descriptor `fd`.
   void WriteStatistics(int fd) const;

@@ -1,9 +1,11 @@
-// Where a scheduler's time goes, and what it did; written by the owning scheduler only, read by anyone.
+// Where a scheduler's time goes, and what it did; written by the owning scheduler only, read by
+// anyone.
 //
-// The clock is the time-stamp counter, read where the category changes: when a thread parks (application → threading),
-// when the next one runs (threading → application), and around the poller (event). What the poller's call costs and
-// what it sleeps cannot be told apart by a clock: `polling_cycles` holds both, and whoever reads the counters subtracts
-// the kernel thread's CPU time to get idle (see runtime.cc).
+// The clock is the time-stamp counter, read where the category changes: when a thread parks
+// (application → threading), when the next one runs (threading → application), and around the
+// poller (event). What the poller's call costs and what it sleeps cannot be told apart by a clock:
+// `polling_cycles` holds both, and whoever reads the counters subtracts the kernel thread's CPU
+// time to get idle (see runtime.cc).
 #ifndef BOBBIN_RUNTIME_ACCOUNTING_H_
 #define BOBBIN_RUNTIME_ACCOUNTING_H_
 

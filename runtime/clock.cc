@@ -8,7 +8,8 @@ namespace bobbin {
 
 namespace {
 
-// The slope is learnt over at least this long before it is used, and again each time the baseline has doubled.
+// The slope is learnt over at least this long before it is used, and again each time the baseline
+// has doubled.
 constexpr uint64_t kFirstBaseline = 20'000'000;
 
 bool CounterIsInvariant() {
@@ -42,13 +43,16 @@ void Clock::Calibrate(uint64_t cycles) {
     next_calibration_ = counter + elapsed_cycles / 4 + 1'000'000;
     return;
   }
-  auto multiplier = static_cast<uint32_t>((static_cast<unsigned __int128>(elapsed_time) << kShift) / elapsed_cycles);
-  // The new base is the kernel's own time, and the slope errs low: between calibrations this clock falls behind the
-  // kernel's, never ahead. Readers see base and slope of different calibrations at worst, both good to the same error.
+  auto multiplier = static_cast<uint32_t>((static_cast<unsigned __int128>(elapsed_time) << kShift) /
+                                          elapsed_cycles);
+  // The new base is the kernel's own time, and the slope errs low: between calibrations this clock
+  // falls behind the kernel's, never ahead. Readers see base and slope of different calibrations at
+  // worst, both good to the same error.
   base_time_.store(now, std::memory_order_relaxed);
   base_cycles_.store(counter, std::memory_order_relaxed);
   multiplier_.store(multiplier - multiplier / 1'000'000, std::memory_order_release);
-  next_calibration_ = counter + (elapsed_cycles < (uint64_t{1} << 31) ? elapsed_cycles : uint64_t{1} << 31);
+  next_calibration_ =
+      counter + (elapsed_cycles < (uint64_t{1} << 31) ? elapsed_cycles : uint64_t{1} << 31);
 }
 
 }  // namespace bobbin

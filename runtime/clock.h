@@ -1,10 +1,11 @@
 // Reads time without a system call, and without a libc call once the processor's counter is known.
 //
-// Cycles come from the time-stamp counter. Monotonic time is derived from it between calibrations against
-// CLOCK_MONOTONIC, so that a deadline costs no clock call. Where the counter is not invariant (CPUID 80000007h EDX bit
-// 8), every reading is a clock_gettime(2).
+// Cycles come from the time-stamp counter. Monotonic time is derived from it between calibrations
+// against CLOCK_MONOTONIC, so that a deadline costs no clock call. Where the counter is not
+// invariant (CPUID 80000007h EDX bit 8), every reading is a clock_gettime(2).
 //
-// Units: nanoseconds of CLOCK_MONOTONIC; cycles of the time-stamp counter. Callers: any kernel thread, signal handlers.
+// Units: nanoseconds of CLOCK_MONOTONIC; cycles of the time-stamp counter. Callers: any kernel
+// thread, signal handlers.
 #ifndef BOBBIN_RUNTIME_CLOCK_H_
 #define BOBBIN_RUNTIME_CLOCK_H_
 
@@ -24,8 +25,8 @@ class Clock {
  public:
   void Init();
 
-  // Monotonic time now. Never ahead of CLOCK_MONOTONIC by more than a microsecond, so that no deadline computed from
-  // it passes early by more than that.
+  // Monotonic time now. Never ahead of CLOCK_MONOTONIC by more than a microsecond, so that no
+  // deadline computed from it passes early by more than that.
   uint64_t Now() const { return At(ReadCycles()); }
 
   // Monotonic time at an earlier counter reading of this kernel thread.
@@ -35,22 +36,25 @@ class Clock {
     uint64_t base_cycles = base_cycles_.load(std::memory_order_relaxed);
     if (cycles < base_cycles) cycles = base_cycles;  // read before the last calibration
     return base_time_.load(std::memory_order_relaxed) +
-           static_cast<uint64_t>((static_cast<unsigned __int128>(cycles - base_cycles) * multiplier) >> kShift);
+           static_cast<uint64_t>(
+               (static_cast<unsigned __int128>(cycles - base_cycles) * multiplier) >> kShift);
   }
 
-  // Compares the counter with CLOCK_MONOTONIC; call it now and then from one scheduler. Cheap until it has something
-  // to learn: reads the kernel's clock at most once in kCalibrationInterval.
+  // Compares the counter with CLOCK_MONOTONIC; call it now and then from one scheduler. Cheap until
+  // it has something to learn: reads the kernel's clock at most once in kCalibrationInterval.
   void Calibrate(uint64_t cycles);
 
   // Nanoseconds that `cycles` last; 0 before the first calibration.
   uint64_t Nanoseconds(uint64_t cycles) const {
     return static_cast<uint64_t>(
-        (static_cast<unsigned __int128>(cycles) * multiplier_.load(std::memory_order_relaxed)) >> kShift);
+        (static_cast<unsigned __int128>(cycles) * multiplier_.load(std::memory_order_relaxed)) >>
+        kShift);
   }
   uint64_t Cycles(uint64_t nanoseconds) const {
     uint32_t multiplier = multiplier_.load(std::memory_order_relaxed);
     if (multiplier == 0) return 0;
-    return static_cast<uint64_t>((static_cast<unsigned __int128>(nanoseconds) << kShift) / multiplier);
+    return static_cast<uint64_t>((static_cast<unsigned __int128>(nanoseconds) << kShift) /
+                                 multiplier);
   }
 
  private:

@@ -1,15 +1,18 @@
-// What is known of each descriptor: its kind, whose O_NONBLOCK it carries, and, for each scheduler, its readiness and
-// who waits on it.
+// What is known of each descriptor: its kind, whose O_NONBLOCK it carries, and, for each scheduler,
+// its readiness and who waits on it.
 //
-// Two tables indexed by descriptor. `Descriptor` is shared by all schedulers and holds facts that change seldom.
-// `View` belongs to one scheduler: each scheduler registers a descriptor with its own poller the first time one of its
-// threads has to wait, and remembers readiness for itself, so the hot path shares nothing.
+// Two tables indexed by descriptor. `Descriptor` is shared by all schedulers and holds facts that
+// change seldom. `View` belongs to one scheduler: each scheduler registers a descriptor with its
+// own poller the first time one of its threads has to wait, and remembers readiness for itself, so
+// the hot path shares nothing.
 //
 // Invariants
 //   P1  A view is watched at most once in a generation (persistent pollers), both directions.
-//   P2  `ready` bits mean "may be ready": a direction whose bit is clear is known not to be, because an attempt drained
-//       it after the view was watched or because watching will report it. Hang-up and error are sticky.
-//   P3  A view of an older generation counts for nothing: ViewOf makes it new before anyone sees it.
+//   P2  `ready` bits mean "may be ready": a direction whose bit is clear is known not to be,
+//       because an attempt drained it after the view was watched or because watching will report
+//       it. Hang-up and error are sticky.
+//   P3  A view of an older generation counts for nothing: ViewOf makes it new before anyone sees
+//       it.
 #ifndef BOBBIN_RUNTIME_DESCRIPTORS_H_
 #define BOBBIN_RUNTIME_DESCRIPTORS_H_
 
@@ -34,19 +37,21 @@ enum class FileKind : uint8_t {
   kDirectory,
 };
 
-// Facts about a descriptor. All are learnt, none is promised by the kernel to stay; a call that closes or duplicates a
-// descriptor resets what it must.
+// Facts about a descriptor. All are learnt, none is promised by the kernel to stay; a call that
+// closes or duplicates a descriptor resets what it must.
 struct Descriptor {
   // Bits of `flags`.
-  static constexpr uint16_t kRuntimeNonblock = 1;  // O_NONBLOCK is set by us, the program believes it is not
-  static constexpr uint16_t kProgramNonblock = 2;  // the program set O_NONBLOCK
+  static constexpr uint16_t kRuntimeNonblock =
+      1;  // O_NONBLOCK is set by us, the program believes it is not
+  static constexpr uint16_t kProgramNonblock = 2;   // the program set O_NONBLOCK
   static constexpr uint16_t kNoReceiveTimeout = 8;  // SO_RCVTIMEO is known to be 0
   static constexpr uint16_t kNoSendTimeout = 512;   // SO_SNDTIMEO likewise
-  static constexpr uint16_t kShared = 16;          // its open file description has other descriptors
-  static constexpr uint16_t kDirect = 32;          // O_DIRECT
-  static constexpr uint16_t kTcpListener = 128;    // connections accepted here are TCP
-  static constexpr uint16_t kLingers = 256;        // SO_LINGER: close may wait
-  static constexpr uint16_t kOrphan = 64;          // our own: keeps a closed descriptor alive for those who wait on it
+  static constexpr uint16_t kShared = 16;        // its open file description has other descriptors
+  static constexpr uint16_t kDirect = 32;        // O_DIRECT
+  static constexpr uint16_t kTcpListener = 128;  // connections accepted here are TCP
+  static constexpr uint16_t kLingers = 256;      // SO_LINGER: close may wait
+  static constexpr uint16_t kOrphan =
+      64;  // our own: keeps a closed descriptor alive for those who wait on it
 
   std::atomic<uint32_t> generation{0};  // grows by 2 at each close
   std::atomic<FileKind> kind{FileKind::kUnknown};
@@ -54,7 +59,9 @@ struct Descriptor {
 
   bool Has(uint16_t bits) const { return (flags.load(std::memory_order_relaxed) & bits) == bits; }
   void Set(uint16_t bits) { flags.fetch_or(bits, std::memory_order_relaxed); }
-  void Clear(uint16_t bits) { flags.fetch_and(static_cast<uint16_t>(~bits), std::memory_order_relaxed); }
+  void Clear(uint16_t bits) {
+    flags.fetch_and(static_cast<uint16_t>(~bits), std::memory_order_relaxed);
+  }
 };
 
 // accept4's arguments for a parked thread, and the answer.
@@ -70,9 +77,9 @@ struct Waiter {
   Waiter* next = nullptr;
   Waiter** link = nullptr;  // what points to it; null when not queued
   Thread* thread = nullptr;
-  int fd = -1;             // changes when the descriptor is closed meanwhile: see Scheduler::Close
-  uint32_t events = 0;     // what it waits for
-  uint32_t happened = 0;   // what came
+  int fd = -1;            // changes when the descriptor is closed meanwhile: see Scheduler::Close
+  uint32_t events = 0;    // what it waits for
+  uint32_t happened = 0;  // what came
   Acceptance* acceptance = nullptr;  // set: waits for a connection rather than for readiness
 };
 
@@ -80,19 +87,22 @@ struct Waiter {
 struct View {
   static constexpr uint8_t kRead = 1;
   static constexpr uint8_t kWrite = 2;
-  static constexpr uint8_t kUrgent = 4;  // out-of-band data was seen: short reads prove nothing any more
+  static constexpr uint8_t kUrgent =
+      4;  // out-of-band data was seen: short reads prove nothing any more
   static constexpr uint8_t kHangUp = 8;  // sticky
   static constexpr uint8_t kError = 16;  // sticky until an attempt reported it
 
   uint32_t generation = 0;
   uint8_t ready = 0;
   bool watched = false;
-  uint16_t orphan_users = 0;    // waits that keep an orphan open
-  Waiter* waiters = nullptr;    // for readiness, in any direction; all that match are woken
-  Waiter* acceptors = nullptr;  // for a connection; the latest comer, whose memory is warm, is served first
+  uint16_t orphan_users = 0;  // waits that keep an orphan open
+  Waiter* waiters = nullptr;  // for readiness, in any direction; all that match are woken
+  Waiter* acceptors =
+      nullptr;  // for a connection; the latest comer, whose memory is warm, is served first
 };
 
-// The shared table. Descriptors at or above capacity() are served without memory of them: see FileKind::kUnknown.
+// The shared table. Descriptors at or above capacity() are served without memory of them: see
+// FileKind::kUnknown.
 class Descriptors {
  public:
   // Makes room for as many descriptors as RLIMIT_NOFILE may ever allow, at most kMaxCapacity.

@@ -11,7 +11,8 @@ bool Same(const char* a, const char* b) {
   return *a == *b;
 }
 
-// Reads a whole decimal number or, as 0, the word "auto". Returns: false when it is neither or out of [0, most].
+// Reads a whole decimal number or, as 0, the word "auto". Returns: false when it is neither or out
+// of [0, most].
 bool ReadNumber(const char* text, int most, int* out) {
   if (Same(text, "auto")) {
     *out = 0;
@@ -46,13 +47,18 @@ const char* OptionsFromEnvironment(Options* options) {
   static constexpr const char* kSendfile[] = {"inline", "poll", "nonblocking", "blocking"};
   static constexpr const char* kAccept[] = {"favor_connections", "favor_accepts"};
   const char* text;
-  if ((text = getenv("BOBBIN_SCHEDULERS")) && !ReadNumber(text, kMaxSchedulers, &options->schedulers)) {
+  if ((text = getenv("BOBBIN_SCHEDULERS")) &&
+      !ReadNumber(text, kMaxSchedulers, &options->schedulers)) {
     return "BOBBIN_SCHEDULERS";
   }
-  if ((text = getenv("BOBBIN_WORKERS")) && !ReadNumber(text, kMaxWorkers, &options->workers)) return "BOBBIN_WORKERS";
-  if ((text = getenv("BOBBIN_POLLER")) && !ReadWord(text, kPollers, &options->poller)) return "BOBBIN_POLLER";
-  if ((text = getenv("BOBBIN_SENDFILE")) && !ReadWord(text, kSendfile, &options->sendfile)) return "BOBBIN_SENDFILE";
-  if ((text = getenv("BOBBIN_ACCEPT")) && !ReadWord(text, kAccept, &options->accept)) return "BOBBIN_ACCEPT";
+  if ((text = getenv("BOBBIN_WORKERS")) && !ReadNumber(text, kMaxWorkers, &options->workers))
+    return "BOBBIN_WORKERS";
+  if ((text = getenv("BOBBIN_POLLER")) && !ReadWord(text, kPollers, &options->poller))
+    return "BOBBIN_POLLER";
+  if ((text = getenv("BOBBIN_SENDFILE")) && !ReadWord(text, kSendfile, &options->sendfile))
+    return "BOBBIN_SENDFILE";
+  if ((text = getenv("BOBBIN_ACCEPT")) && !ReadWord(text, kAccept, &options->accept))
+    return "BOBBIN_ACCEPT";
   return nullptr;
 }
 

@@ -1,7 +1,7 @@
 // Moves a descriptor of the runtime's own out of the way of the program's.
 //
-// Programs count on getting the lowest free number (POSIX open), and daemons close the low ones. Returns: the new
-// number, close-on-exec, or `fd` itself where no high one is free.
+// Programs count on getting the lowest free number (POSIX open), and daemons close the low ones.
+// Returns: the new number, close-on-exec, or `fd` itself where no high one is free.
 #ifndef BOBBIN_RUNTIME_HIGH_DESCRIPTOR_H_
 #define BOBBIN_RUNTIME_HIGH_DESCRIPTOR_H_
 

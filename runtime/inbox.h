@@ -1,7 +1,8 @@
 // Carries messages from any kernel thread to one scheduler: the only door into it.
 //
-// A message is an intrusive node owned by whoever posts it until it is taken; a message is in at most one inbox at a
-// time. Take returns messages in the order they were posted. Never allocates, never blocks, no system call.
+// A message is an intrusive node owned by whoever posts it until it is taken; a message is in at
+// most one inbox at a time. Take returns messages in the order they were posted. Never allocates,
+// never blocks, no system call.
 //
 // Invariants
 //   I1  A message posted before Take began is returned by that Take or an earlier one.
@@ -15,7 +16,8 @@ namespace bobbin {
 
 struct InboxMessage {
   InboxMessage* next = nullptr;
-  void (*deliver)(InboxMessage* self) = nullptr;  // called by the receiving scheduler, which then forgets the node
+  // Called by the receiving scheduler, which then forgets the node.
+  void (*deliver)(InboxMessage* self) = nullptr;
 };
 
 class Inbox {

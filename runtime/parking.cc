@@ -30,8 +30,10 @@ void ParkingTable::Bucket::Append(Thread* thread) {
 }
 
 void ParkingTable::Bucket::Unlink(Thread* thread) {
-  (thread->address_previous != nullptr ? thread->address_previous->address_next : first) = thread->address_next;
-  (thread->address_next != nullptr ? thread->address_next->address_previous : last) = thread->address_previous;
+  (thread->address_previous != nullptr ? thread->address_previous->address_next : first) =
+      thread->address_next;
+  (thread->address_next != nullptr ? thread->address_next->address_previous : last) =
+      thread->address_previous;
   thread->address = 0;
 }
 
@@ -61,9 +63,12 @@ long ParkingTable::Wait(uint32_t* address, uint32_t expected, uint32_t bits, uin
   request.withdraw = [](Thread* thread) { return runtime().parking.Remove(thread); };
   request.interruptible = true;
   switch (scheduler->Park(request)) {
-    case Wake::kWoken: return 0;
-    case Wake::kDeadline: return -ETIMEDOUT;
-    case Wake::kInterrupted: return -EINTR;
+    case Wake::kWoken:
+      return 0;
+    case Wake::kDeadline:
+      return -ETIMEDOUT;
+    case Wake::kInterrupted:
+      return -EINTR;
   }
   __builtin_unreachable();
 }
@@ -111,7 +116,8 @@ int ParkingTable::Wake(const uint32_t* address, int count, uint32_t bits) {
   return number;
 }
 
-int ParkingTable::Requeue(uint32_t* address, int wake, uint32_t* target, int move, const uint32_t* expected) {
+int ParkingTable::Requeue(uint32_t* address, int wake, uint32_t* target, int move,
+                          const uint32_t* expected) {
   auto key = reinterpret_cast<uintptr_t>(address);
   auto target_key = reinterpret_cast<uintptr_t>(target);
   Bucket& from = BucketOf(key);

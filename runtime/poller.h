@@ -1,12 +1,13 @@
 // Learns from the kernel which descriptors have become ready; one per scheduler.
 //
 // Contract, the same for every implementation
-//   * Watch(fd, …) makes sure that a later Wait reports the descriptor once it is ready in either direction, also when
-//     it is ready already.
-//   * A poller that is persistent() needs one Watch in the life of a descriptor and reports edges. One that is not
+//   * Watch(fd, …) makes sure that a later Wait reports the descriptor once it is ready in either
+//     direction, also when it is ready already.
+//   * A poller that is persistent() needs one Watch in the life of a descriptor and reports edges.
+//   One that is not
 //     reports a watched direction once and then forgets it.
-//   * Closing a descriptor needs no call to the kernel (Closed only keeps the books); an event of an earlier generation
-//     is reported as such and is the caller's to drop.
+//   * Closing a descriptor needs no call to the kernel (Closed only keeps the books); an event of
+//     an earlier generation is reported as such and is the caller's to drop.
 // Source: epoll(7), poll(2). Callers: the owning scheduler.
 #ifndef BOBBIN_RUNTIME_POLLER_H_
 #define BOBBIN_RUNTIME_POLLER_H_
@@ -15,8 +16,9 @@
 
 namespace bobbin {
 
-// Readiness bits are those of poll(2), which epoll shares: POLLIN, POLLOUT, POLLPRI, POLLERR, POLLHUP, POLLRDHUP.
-// The layout is that of struct epoll_event, so that the kernel fills it in place.
+// Readiness bits are those of poll(2), which epoll shares: POLLIN, POLLOUT, POLLPRI, POLLERR,
+// POLLHUP, POLLRDHUP. The layout is that of struct epoll_event, so that the kernel fills it in
+// place.
 struct __attribute__((packed)) PollEvent {
   uint32_t events;
   int32_t fd;
@@ -39,8 +41,8 @@ class Poller {
   // Learns that a watched descriptor was closed.
   virtual void Closed(int fd) = 0;
 
-  // Waits up to `timeout` nanoseconds (negative: for ever, 0: not at all) with the signal mask `mask` (null: as it is)
-  // and fills `events`. Returns: their number, 0 at the time-out, -EINTR.
+  // Waits up to `timeout` nanoseconds (negative: for ever, 0: not at all) with the signal mask
+  // `mask` (null: as it is) and fills `events`. Returns: their number, 0 at the time-out, -EINTR.
   // Blocks: this kernel thread, for the time-out.
   virtual int Wait(PollEvent* events, int capacity, int64_t timeout, const uint64_t* mask) = 0;
 

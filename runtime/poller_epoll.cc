@@ -31,8 +31,9 @@ EpollPoller::~EpollPoller() {
 long EpollPoller::Watch(int fd, uint32_t generation, uint32_t) {
   PollEvent event = {EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP | EPOLLET, fd, generation};
   long result = RawSyscall(SYS_epoll_ctl, fd_, EPOLL_CTL_ADD, fd, &event);
-  // Still registered from an earlier generation that somebody closed where we did not see it, or that lives on
-  // elsewhere: the new registration replaces it, and the kernel reports its state at once.
+  // Still registered from an earlier generation that somebody closed where we did not see it, or
+  // that lives on elsewhere: the new registration replaces it, and the kernel reports its state at
+  // once.
   if (result == -EEXIST) result = RawSyscall(SYS_epoll_ctl, fd_, EPOLL_CTL_MOD, fd, &event);
   if (result == 0) ++added_;
   return result;
@@ -52,7 +53,8 @@ int EpollPoller::Wait(PollEvent* events, int capacity, int64_t timeout, const ui
     if (result != -ENOSYS) return static_cast<int>(result);
     has_pwait2_ = false;
   }
-  int milliseconds = timeout < 0 ? -1 : static_cast<int>((timeout + kMillisecond - 1) / kMillisecond);
+  int milliseconds =
+      timeout < 0 ? -1 : static_cast<int>((timeout + kMillisecond - 1) / kMillisecond);
   if (mask == nullptr) {
     return static_cast<int>(RawSyscall(SYS_epoll_wait, fd_, events, capacity, milliseconds));
   }

@@ -1,5 +1,5 @@
-// The poller over epoll(7): each descriptor is registered once, edge-triggered, in both directions, and never modified
-// (invariant P1). Closing a descriptor deregisters it in the kernel.
+// The poller over epoll(7): each descriptor is registered once, edge-triggered, in both directions,
+// and never modified (invariant P1). Closing a descriptor deregisters it in the kernel.
 #ifndef BOBBIN_RUNTIME_POLLER_EPOLL_H_
 #define BOBBIN_RUNTIME_POLLER_EPOLL_H_
 

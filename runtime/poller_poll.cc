@@ -69,14 +69,16 @@ void PollPoller::Forget(int fd) {
 
 int PollPoller::Wait(PollEvent* events, int capacity, int64_t timeout, const uint64_t* mask) {
   struct timespec spec = {timeout / 1'000'000'000, timeout % 1'000'000'000};
-  long ready = RawSyscall(SYS_ppoll, set_, count_, timeout < 0 ? nullptr : &spec, mask, sizeof *mask);
+  long ready =
+      RawSyscall(SYS_ppoll, set_, count_, timeout < 0 ? nullptr : &spec, mask, sizeof *mask);
   if (ready <= 0) return static_cast<int>(ready);
   int reported = 0;
   for (int i = count_ - 1; i >= 0 && reported < capacity && reported < ready; --i) {
     short what = set_[i].revents;
     if (what == 0) continue;
     // A number closed behind our back: whoever waits on it learns so by trying.
-    uint32_t bits = (what & POLLNVAL) != 0 ? uint32_t{POLLIN | POLLOUT | POLLERR} : static_cast<uint32_t>(what);
+    uint32_t bits =
+        (what & POLLNVAL) != 0 ? uint32_t{POLLIN | POLLOUT | POLLERR} : static_cast<uint32_t>(what);
     events[reported++] = {bits, set_[i].fd, generations_[i]};
     set_[i].events &= static_cast<short>(~what);
     bool finished = set_[i].events == 0 || (what & (POLLERR | POLLHUP | POLLNVAL)) != 0;

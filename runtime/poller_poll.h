@@ -1,7 +1,9 @@
-// The poller over poll(2), as the paper's Knot had it: the descriptors somebody waits on, handed over at each call.
+// The poller over poll(2), as the paper's Knot had it: the descriptors somebody waits on, handed
+// over at each call.
 //
-// Each call costs the kernel a look at every member of the set; that is what the paper measures as poll overhead.
-// Level-triggered: a direction is reported once, then taken out of the set until it is watched again.
+// Each call costs the kernel a look at every member of the set; that is what the paper measures as
+// poll overhead. Level-triggered: a direction is reported once, then taken out of the set until it
+// is watched again.
 #ifndef BOBBIN_RUNTIME_POLLER_POLL_H_
 #define BOBBIN_RUNTIME_POLLER_POLL_H_
 
@@ -15,7 +17,8 @@ namespace bobbin {
 
 class PollPoller final : public Poller {
  public:
-  // Starts afresh, with nothing watched and room for every descriptor below `descriptors`. Returns: 0 or -ENOMEM.
+  // Starts afresh, with nothing watched and room for every descriptor below `descriptors`. Returns:
+  // 0 or -ENOMEM.
   long Init(int descriptors);
   ~PollPoller() override;
 

@@ -1,6 +1,7 @@
 // Makes a system call directly, past libc and past every way in of our own.
 //
-// Returns: the kernel's answer, -errno on error. Source: x86-64 psABI A.2.1. Callers: anyone, signal handlers too.
+// Returns: the kernel's answer, -errno on error. Source: x86-64 psABI A.2.1. Callers: anyone,
+// signal handlers too.
 #ifndef BOBBIN_RUNTIME_RAW_SYSCALL_H_
 #define BOBBIN_RUNTIME_RAW_SYSCALL_H_
 
@@ -36,10 +37,7 @@ inline long RawSyscall(long nr) {
 template <typename A>
 inline long RawSyscall(long nr, A a) {
   long result;
-  asm volatile("syscall"
-               : "=a"(result)
-               : "a"(nr), "D"(internal::Word(a))
-               : "rcx", "r11", "memory");
+  asm volatile("syscall" : "=a"(result) : "a"(nr), "D"(internal::Word(a)) : "rcx", "r11", "memory");
   return result;
 }
 
@@ -69,7 +67,8 @@ inline long RawSyscall(long nr, A a, B b, C c, D d) {
   long result;
   asm volatile("syscall"
                : "=a"(result)
-               : "a"(nr), "D"(internal::Word(a)), "S"(internal::Word(b)), "d"(internal::Word(c)), "r"(r10)
+               : "a"(nr), "D"(internal::Word(a)), "S"(internal::Word(b)), "d"(internal::Word(c)),
+                 "r"(r10)
                : "rcx", "r11", "memory");
   return result;
 }
@@ -81,8 +80,8 @@ inline long RawSyscall(long nr, A a, B b, C c, D d, E e) {
   long result;
   asm volatile("syscall"
                : "=a"(result)
-               : "a"(nr), "D"(internal::Word(a)), "S"(internal::Word(b)), "d"(internal::Word(c)), "r"(r10),
-                 "r"(r8)
+               : "a"(nr), "D"(internal::Word(a)), "S"(internal::Word(b)), "d"(internal::Word(c)),
+                 "r"(r10), "r"(r8)
                : "rcx", "r11", "memory");
   return result;
 }

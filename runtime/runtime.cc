@@ -39,7 +39,8 @@ int OnlineProcessors() {
 bool Valid(const Options& options) {
   return options.schedulers >= 0 && options.schedulers <= kMaxSchedulers && options.workers >= 0 &&
          options.workers <= kMaxWorkers && options.poller <= PollerKind::kPoll &&
-         options.sendfile <= SendfilePolicy::kBlocking && options.accept <= AcceptPolicy::kFavorAccepts;
+         options.sendfile <= SendfilePolicy::kBlocking &&
+         options.accept <= AcceptPolicy::kFavorAccepts;
 }
 
 int EffectiveSchedulers(const Options& options) {
@@ -73,10 +74,12 @@ bool Runtime::Start(const Options& initial) {
     return false;
   };
   if (!Valid(initial)) return fail("an option is out of range");
-  if (!FsGsBaseAvailable()) return fail("the kernel does not offer FSGSBASE (Linux 5.9 and a processor that has it)");
+  if (!FsGsBaseAvailable())
+    return fail("the kernel does not offer FSGSBASE (Linux 5.9 and a processor that has it)");
   if (ReadGsBase() != 0) return fail("something else uses the GS base");
   clock.Init();
-  if (!threads.Init() || !parking.Init() || !descriptors.Init()) return fail("no memory for the thread tables");
+  if (!threads.Init() || !parking.Init() || !descriptors.Init())
+    return fail("no memory for the thread tables");
   stacks.Init(kStackSpace);  // without it threads have the stacks libc maps, which is only slower
   workers.Configure(options.workers);
   pid = static_cast<int>(RawSyscall(SYS_getpid));
@@ -92,7 +95,8 @@ bool Runtime::Start(const Options& initial) {
   main->mask_slot = masks.Add(main->signal_mask);
   active = true;
   inactive_reason = "";
-  if (AddSchedulers(EffectiveSchedulers(initial)) < 0) Warn("fewer schedulers than asked: no kernel thread to be had");
+  if (AddSchedulers(EffectiveSchedulers(initial)) < 0)
+    Warn("fewer schedulers than asked: no kernel thread to be had");
   options.schedulers = scheduler_count.load(std::memory_order_relaxed);
   return true;
 }
@@ -150,7 +154,8 @@ Scheduler* Runtime::Place(Thread* creator) {
   }
   int count = scheduler_count.load(std::memory_order_relaxed);
   if (count == 1) return schedulers[0];
-  return schedulers[next_placement.fetch_add(1, std::memory_order_relaxed) % static_cast<unsigned>(count)];
+  return schedulers[next_placement.fetch_add(1, std::memory_order_relaxed) %
+                    static_cast<unsigned>(count)];
 }
 
 void Runtime::ResetAfterFork() {
@@ -167,7 +172,8 @@ void Runtime::ResetAfterFork() {
   scheduler_count.store(1, std::memory_order_release);
   options.schedulers = 1;
   foreign_threads.store(false, std::memory_order_relaxed);
-  if (scheduler->ResetAfterFork(survivor, options.poller) < 0) Die("no descriptors for the child's scheduler");
+  if (scheduler->ResetAfterFork(survivor, options.poller) < 0)
+    Die("no descriptors for the child's scheduler");
 }
 
 }  // namespace bobbin

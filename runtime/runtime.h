@@ -22,7 +22,8 @@ namespace bobbin {
 struct Hooks {
   // Delivers the pending signals of the current thread. May not return (siglongjmp, pthread_exit).
   void (*attend)(Scheduler* scheduler) = nullptr;
-  // Hands signals that came while the runtime was busy to the threads they are for. Called inside the runtime.
+  // Hands signals that came while the runtime was busy to the threads they are for. Called inside
+  // the runtime.
   void (*route)(Scheduler* scheduler) = nullptr;
 };
 
@@ -39,7 +40,8 @@ struct Runtime {
   Scheduler* schedulers[kMaxSchedulers] = {};
   std::atomic<int> scheduler_count{0};
   std::atomic<unsigned> next_placement{0};
-  // Some kernel thread that is no scheduler has called in: futex wake-ups must reach the kernel too.
+  // Some kernel thread that is no scheduler has called in: futex wake-ups must reach the kernel
+  // too.
   std::atomic<bool> foreign_threads{false};
   // pthread_cancel was called: names become cancellation points.
   std::atomic<bool> cancellation_used{false};
@@ -49,8 +51,8 @@ struct Runtime {
   bool active = false;
   const char* inactive_reason = "not started";
 
-  // Makes the calling (the process's only) kernel thread scheduler 0 with the main thread on it. On failure everything
-  // is as before and inactive_reason says why.
+  // Makes the calling (the process's only) kernel thread scheduler 0 with the main thread on it. On
+  // failure everything is as before and inactive_reason says why.
   bool Start(const Options& initial);
 
   // Turns user threads off again while only the main thread exists.
@@ -68,14 +70,16 @@ struct Runtime {
   long AddSchedulers(int count);
 };
 
-// The one runtime. Zero bytes until MakeRuntime: a kernel thread with no scheduler may look at its flags, no more.
+// The one runtime. Zero bytes until MakeRuntime: a kernel thread with no scheduler may look at its
+// flags, no more.
 extern unsigned char runtime_storage[];
 inline Runtime& runtime() { return *reinterpret_cast<Runtime*>(runtime_storage); }
 
 // Constructs the one runtime. Callers: whoever starts it, once.
 void MakeRuntime();
 
-// Reads BOBBIN_* from the environment into `options`. Returns: the name of a variable with a bad value, or null.
+// Reads BOBBIN_* from the environment into `options`. Returns: the name of a variable with a bad
+// value, or null.
 const char* OptionsFromEnvironment(Options* options);
 
 // Writes a line "bobbin: …" to standard error. Callers: anyone.

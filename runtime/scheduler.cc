@@ -21,12 +21,13 @@ using boost::context::detail::make_fcontext;
 
 constexpr size_t kIdleStack = 64 * 1024;
 constexpr size_t kAlternateStack = 64 * 1024;
-// With work at hand the poller is asked without waiting this often, so that a long ready queue cannot hide new events.
+// With work at hand the poller is asked without waiting this often, so that a long ready queue
+// cannot hide new events.
 constexpr uint64_t kPollInterval = 10'000'000;  // cycles, some milliseconds: a kernel's quantum
 constexpr size_t kTimerCapacity = ThreadTable::kCapacity + 1;
 
-// What a new thread or kernel thread needs on its stack before its own frames begin: room for the registers that a
-// clone's child is to start with, which StartClone keeps there.
+// What a new thread or kernel thread needs on its stack before its own frames begin: room for the
+// registers that a clone's child is to start with, which StartClone keeps there.
 constexpr uintptr_t kEntryRoom = 512;
 
 }  // namespace
@@ -37,8 +38,10 @@ long Scheduler::Init(int index, PollerKind poller) {
   views_ = static_cast<View*>(MapLazily(views_capacity_ * sizeof(View)));
   events_ = static_cast<PollEvent*>(MapLazily(kEvents * sizeof(PollEvent)));
   auto* idle = static_cast<char*>(MapLazily(sizeof(Thread) + kIdleStack));
-  if (views_ == nullptr || events_ == nullptr || idle == nullptr || !timers_.Init(kTimerCapacity)) return -ENOMEM;
-  if (void* alternate = MapLazily(kAlternateStack)) own_alternate_stack = {alternate, 0, kAlternateStack};
+  if (views_ == nullptr || events_ == nullptr || idle == nullptr || !timers_.Init(kTimerCapacity))
+    return -ENOMEM;
+  if (void* alternate = MapLazily(kAlternateStack))
+    own_alternate_stack = {alternate, 0, kAlternateStack};
   idle_ = new (idle) Thread;
   idle_->scheduler = this;
   idle_->signal_mask = ~uint64_t{0};
@@ -108,7 +111,8 @@ void Scheduler::KernelThreadEntry(Scheduler* self) {
 }
 
 // The child of the clone starts on the idle thread's stack and calls KernelThreadEntry(scheduler).
-extern "C" long bobbin_start_kernel_thread(unsigned long flags, void* stack, void* entry, void* argument);
+extern "C" long bobbin_start_kernel_thread(unsigned long flags, void* stack, void* entry,
+                                           void* argument);
 asm(R"(
 .text
 .hidden bobbin_start_kernel_thread
@@ -168,7 +172,8 @@ long Scheduler::ResetAfterFork(Thread* survivor, PollerKind poller) {
 
 void Scheduler::ForgetViews() {
   for (unsigned fd = 0; fd < views_capacity_; ++fd) {
-    // Views beyond the highest descriptor were never touched; reading them costs the shared zero page only.
+    // Views beyond the highest descriptor were never touched; reading them costs the shared zero
+    // page only.
     if (views_[fd].generation != 0) views_[fd] = View();
   }
 }
@@ -229,9 +234,14 @@ void Scheduler::FinishSwitch(Transfer transfer) {
 }
 
 void Scheduler::CarryAlternateStack(Thread* next) {
-  const stack_t& wanted = (next->alternate_stack.ss_flags & SS_DISABLE) != 0 ? own_alternate_stack : next->alternate_stack;
-  if (wanted.ss_sp == kernel_alternate_stack.ss_sp && wanted.ss_size == kernel_alternate_stack.ss_size) return;
-  // Refused (EPERM) while a handler runs on the old one: it stays the kernel's until the handler's thread switches away.
+  const stack_t& wanted = (next->alternate_stack.ss_flags & SS_DISABLE) != 0
+                              ? own_alternate_stack
+                              : next->alternate_stack;
+  if (wanted.ss_sp == kernel_alternate_stack.ss_sp &&
+      wanted.ss_size == kernel_alternate_stack.ss_size)
+    return;
+  // Refused (EPERM) while a handler runs on the old one: it stays the kernel's until the handler's
+  // thread switches away.
   if (RawSyscall(SYS_sigaltstack, &wanted, nullptr) == 0) kernel_alternate_stack = wanted;
 }
 
@@ -246,8 +256,10 @@ void Scheduler::SwitchTo(Thread* next) {
     __builtin_prefetch(static_cast<char*>(following->context) + 64);
     __builtin_prefetch(static_cast<char*>(following->context) + 128);
   }
-  if (__builtin_expect(next->signal_mask != kernel_mask, 0) && next != idle_) SetKernelMask(next->signal_mask);
-  if (__builtin_expect(runtime().alternate_stacks_used.load(std::memory_order_relaxed), 0)) CarryAlternateStack(next);
+  if (__builtin_expect(next->signal_mask != kernel_mask, 0) && next != idle_)
+    SetKernelMask(next->signal_mask);
+  if (__builtin_expect(runtime().alternate_stacks_used.load(std::memory_order_relaxed), 0))
+    CarryAlternateStack(next);
   WriteFsBase(next->fs_base);
   FinishSwitch(jump_fcontext(next->context, previous));
 }
@@ -280,7 +292,8 @@ Wake Scheduler::Park(const ParkRequest& request) {
   depth_ = depth;
   if (request.deadline != kNever) timers_.Disarm(&self->timer);
   self->waiting = Waiting::kNothing;
-  if (__builtin_expect(self->pending_signals.load(std::memory_order_relaxed) != 0, 0)) attention_ = true;
+  if (__builtin_expect(self->pending_signals.load(std::memory_order_relaxed) != 0, 0))
+    attention_ = true;
   accounting_.Charge(&accounting_.counters.threading_cycles);
   return self->wake;
 }
@@ -290,13 +303,15 @@ void Scheduler::Yield() {
   Thread* self = current_;
   int depth = depth_;
   uint64_t now = accounting_.Charge(&accounting_.counters.application_cycles);
-  // A thread that yields in a loop waits for somebody: also for those the poller or another kernel thread would wake.
+  // A thread that yields in a loop waits for somebody: also for those the poller or another kernel
+  // thread would wake.
   if (first_ == nullptr || now - last_poll_ > kPollInterval || !inbox_.Empty()) Poll(false);
   if (first_ != nullptr) {
     Push(self);
     SwitchTo(Pop());
     depth_ = depth;
-    if (__builtin_expect(self->pending_signals.load(std::memory_order_relaxed) != 0, 0)) attention_ = true;
+    if (__builtin_expect(self->pending_signals.load(std::memory_order_relaxed) != 0, 0))
+      attention_ = true;
   }
   accounting_.Charge(&accounting_.counters.threading_cycles);
 }
@@ -331,7 +346,8 @@ void Scheduler::MakeReady(Thread* thread) {
     return;
   }
   thread->message.deliver = [](InboxMessage* message) {
-    Resume(reinterpret_cast<Thread*>(reinterpret_cast<char*>(message) - __builtin_offsetof(Thread, message)),
+    Resume(reinterpret_cast<Thread*>(reinterpret_cast<char*>(message) -
+                                     __builtin_offsetof(Thread, message)),
            Wake::kWoken);
   };
   scheduler->Post(&thread->message);
@@ -340,14 +356,15 @@ void Scheduler::MakeReady(Thread* thread) {
 void Scheduler::Interrupt(Thread* thread) {
   Scheduler* scheduler = thread->scheduler;
   if (scheduler == Current()) {
-    bool parked = thread->state == ThreadState::kParked && thread->interruptible && thread->withdraw != nullptr;
+    bool parked = thread->state == ThreadState::kParked && thread->interruptible &&
+                  thread->withdraw != nullptr;
     if (parked && thread->withdraw(thread)) Resume(thread, Wake::kInterrupted);
     return;
   }
   if (thread->state == ThreadState::kDone || thread->interruption_posted.exchange(true)) return;
   thread->interruption.deliver = [](InboxMessage* message) {
-    auto* target =
-        reinterpret_cast<Thread*>(reinterpret_cast<char*>(message) - __builtin_offsetof(Thread, interruption));
+    auto* target = reinterpret_cast<Thread*>(reinterpret_cast<char*>(message) -
+                                             __builtin_offsetof(Thread, interruption));
     target->interruption_posted.store(false);
     Interrupt(target);
   };
@@ -375,7 +392,8 @@ void Scheduler::ReadInbox() {
 
 void Scheduler::ExpireTimers(uint64_t now) {
   while (TimerEntry* entry = timers_.Expire(now)) {
-    auto* thread = reinterpret_cast<Thread*>(reinterpret_cast<char*>(entry) - __builtin_offsetof(Thread, timer));
+    auto* thread = reinterpret_cast<Thread*>(reinterpret_cast<char*>(entry) -
+                                             __builtin_offsetof(Thread, timer));
     ++accounting_.counters.timers_expired;
     if (thread->state != ThreadState::kParked) continue;
     if (thread->withdraw != nullptr && thread->withdraw(thread)) Resume(thread, Wake::kDeadline);
@@ -392,8 +410,10 @@ void Scheduler::Poll(bool wait) {
     std::atomic_thread_fence(std::memory_order_seq_cst);
     uint64_t next = timers_.NextTime();
     uint64_t now = next == kNever ? 0 : clock.Now();
-    if (inbox_.Empty() && !attention_) timeout = next == kNever ? -1 : next > now ? static_cast<int64_t>(next - now) : 0;
-    // Asleep, nobody runs: any signal that somebody wants may come. One scheduler is enough to hear of it.
+    if (inbox_.Empty() && !attention_)
+      timeout = next == kNever ? -1 : next > now ? static_cast<int64_t>(next - now) : 0;
+    // Asleep, nobody runs: any signal that somebody wants may come. One scheduler is enough to hear
+    // of it.
     mask = index_ == 0 ? runtime().masks.Intersection() : ~uint64_t{0};
   }
   int count = poller_->Wait(events_, kEvents, timeout, mask == kernel_mask ? nullptr : &mask);
@@ -433,12 +453,15 @@ uint64_t Scheduler::ready_length() const {
 }
 
 void Scheduler::CheckInvariants() const {
-  if (current_ == nullptr || current_->scheduler != this) Die("scheduler: current is not one of its threads (S1)");
+  if (current_ == nullptr || current_->scheduler != this)
+    Die("scheduler: current is not one of its threads (S1)");
   Thread* last = nullptr;
   for (Thread* thread = first_; thread != nullptr; thread = thread->next) {
-    if (thread->state != ThreadState::kReady) Die("scheduler: a thread on the ready queue is not ready (S2)");
+    if (thread->state != ThreadState::kReady)
+      Die("scheduler: a thread on the ready queue is not ready (S2)");
     if (thread == current_) Die("scheduler: the running thread is on the ready queue (S2)");
-    if (thread->scheduler != this) Die("scheduler: a thread of another scheduler is on the ready queue (S3)");
+    if (thread->scheduler != this)
+      Die("scheduler: a thread of another scheduler is on the ready queue (S3)");
     last = thread;
   }
   if (last != last_) Die("scheduler: the ready queue has lost its end (S2)");

@@ -1,4 +1,5 @@
-// Decides which user thread runs next on one kernel thread, and learns from the poller who became ready.
+// Decides which user thread runs next on one kernel thread, and learns from the poller who became
+// ready.
 //
 // State        enters by                     leaves by
 //   ready      Spawn Yield MakeReady         dispatch
@@ -6,16 +7,18 @@
 //   parked     Park                          MakeReady, deadline, interruption
 //   done       Exit                          (its block is reused)
 //
-// A park switches straight to the next ready thread. With none ready, the parking thread itself polls, on its own
-// stack, so a scheduler needs a context of its own only where a thread ends with nobody else ready (idle_).
+// A park switches straight to the next ready thread. With none ready, the parking thread itself
+// polls, on its own stack, so a scheduler needs a context of its own only where a thread ends with
+// nobody else ready (idle_).
 //
 // Invariants
 //   S1  At most one user thread is running, and it is current().
 //   S2  A thread is in exactly one place: running, on one ready queue once, or parked.
 //   S3  A thread stays on its scheduler; another kernel thread reaches it only through inbox_.
-//   S4  A wake-up that comes before the park is not lost, and exactly one of waker, deadline and interruption ends a
-//       park: whoever takes the thread out of what it waits for. A waker on another kernel thread posts to the inbox,
-//       which is read only after the thread has left its stack.
+//   S4  A wake-up that comes before the park is not lost, and exactly one of waker, deadline and
+//       interruption ends a park: whoever takes the thread out of what it waits for. A waker on
+//       another kernel thread posts to the inbox, which is read only after the thread has left its
+//       stack.
 //   S6  No system call here blocks except the poller's with nothing to run.
 // CheckInvariants() proves S1 and S2.
 //
@@ -65,20 +68,22 @@ class Scheduler {
   // Makes this kernel thread the scheduler's, with `main` running on it.
   void Adopt(Thread* main);
 
-  // Starts a kernel thread of its own that runs whatever is placed here. Returns: 0 or -errno of clone(2).
+  // Starts a kernel thread of its own that runs whatever is placed here. Returns: 0 or -errno of
+  // clone(2).
   long StartKernelThread();
 
   // Replaces the poller. Requires: nobody waits on a descriptor. Returns: 0 or -errno.
   long SetPoller(PollerKind kind);
 
-  // Makes every view fresh, for a poller that knows none of them. Requires: nobody waits on a descriptor.
+  // Makes every view fresh, for a poller that knows none of them. Requires: nobody waits on a
+  // descriptor.
   void ForgetViews();
 
   // The child after fork(2): `survivor` runs, everything else is gone.
   long ResetAfterFork(Thread* survivor, PollerKind poller);
 
-  // Makes a thread that will call entry(argument) on the stack ending at `stack_top`; any kernel thread may call it,
-  // the thread becomes ready on this scheduler. `entry` must not return.
+  // Makes a thread that will call entry(argument) on the stack ending at `stack_top`; any kernel
+  // thread may call it, the thread becomes ready on this scheduler. `entry` must not return.
   void Spawn(Thread* thread, uintptr_t stack_top, void (*entry)(void*), void* argument);
 
   // Parks the current thread. Returns why the park ended.
@@ -87,35 +92,40 @@ class Scheduler {
   // Lets other ready threads run first.
   void Yield();
 
-  // Ends the current thread; `last_words` runs on another stack when nothing touches its stack any more.
+  // Ends the current thread; `last_words` runs on another stack when nothing touches its stack any
+  // more.
   [[noreturn]] void Exit(void (*last_words)(Thread*));
 
-  // Makes a parked thread, which the caller has taken out of what it waited for, ready. Callers: any kernel thread.
+  // Makes a parked thread, which the caller has taken out of what it waited for, ready. Callers:
+  // any kernel thread.
   static void MakeReady(Thread* thread);
 
-  // Ends the park of `thread`, if it is parked interruptibly, with Wake::kInterrupted. Callers: any kernel thread.
+  // Ends the park of `thread`, if it is parked interruptibly, with Wake::kInterrupted. Callers: any
+  // kernel thread.
   static void Interrupt(Thread* thread);
 
-  // Posts to the inbox and wakes the scheduler if it sleeps. Callers: any kernel thread, signal handlers.
+  // Posts to the inbox and wakes the scheduler if it sleeps. Callers: any kernel thread, signal
+  // handlers.
   void Post(InboxMessage* message);
 
-  // Forgets that `fd` may be ready for `events`. Called before the kernel is asked whether it is: what becomes ready
-  // from then on is remembered, and ends the wait that may follow at once.
+  // Forgets that `fd` may be ready for `events`. Called before the kernel is asked whether it is:
+  // what becomes ready from then on is remembered, and ends the wait that may follow at once.
   void Expect(int fd, uint32_t events);
   // Remembers that an attempt on `fd` may succeed.
   void MayBeReady(int fd) {
     if (View* view = ViewOf(fd)) view->ready |= View::kRead | View::kWrite;
   }
 
-  // Parks the current thread until one of `waiters` (fd and events filled in) is ready: the poll bits that came are in
-  // its `happened`, none where readiness was remembered. A waiter whose descriptor is closed meanwhile ends up with another `fd`, on which the caller goes on
-  // and which it gives back with ReleaseOrphan. request.withdraw and object are set here.
-  // Returns: 0 one is ready, -ETIMEDOUT, -EINTR, or -errno of the poller (-EPERM: always ready).
+  // Parks the current thread until one of `waiters` (fd and events filled in) is ready: the poll
+  // bits that came are in its `happened`, none where readiness was remembered. A waiter whose
+  // descriptor is closed meanwhile ends up with another `fd`, on which the caller goes on and which
+  // it gives back with ReleaseOrphan. request.withdraw and object are set here. Returns: 0 one is
+  // ready, -ETIMEDOUT, -EINTR, or -errno of the poller (-EPERM: always ready).
   long WaitReady(Waiter* waiters, int count, ParkRequest request);
 
-  // Parks the current thread until it is handed a connection to listening socket `waiter->fd`, which is non-blocking,
-  // in waiter->acceptance. Returns: 0 (acceptance->result holds accept4's answer), -EAGAIN one may be waiting: try,
-  // -ETIMEDOUT, -EINTR, or another -errno.
+  // Parks the current thread until it is handed a connection to listening socket `waiter->fd`,
+  // which is non-blocking, in waiter->acceptance. Returns: 0 (acceptance->result holds accept4's
+  // answer), -EAGAIN one may be waiting: try, -ETIMEDOUT, -EINTR, or another -errno.
   long WaitConnection(Waiter* waiter, ParkRequest request);
 
   // Accepts for parked threads while both connections and threads wait, at most `limit` times.
@@ -124,17 +134,20 @@ class Scheduler {
   // Notes what is known of a connection just accepted on `listener` with accept4's `flags`.
   void NoteAccepted(int listener, int fd, int flags);
 
-  // What is known here of `fd`, made new where the number was reused. Null above the table's capacity.
+  // What is known here of `fd`, made new where the number was reused. Null above the table's
+  // capacity.
   View* ViewOf(int fd);
 
-  // Keeps the waits on `fd`, about to be closed, alive on a duplicate. Returns after all schedulers' waits moved.
+  // Keeps the waits on `fd`, about to be closed, alive on a duplicate. Returns after all
+  // schedulers' waits moved.
   void BeforeClose(int fd);
 
-  // Wakes those who wait on `fd` for `events` (POLLIN, POLLOUT), which shutdown(2) has just ended: not every kind of
-  // socket reports that to a poller.
+  // Wakes those who wait on `fd` for `events` (POLLIN, POLLOUT), which shutdown(2) has just ended:
+  // not every kind of socket reports that to a poller.
   void AfterShutdown(int fd, uint32_t events);
 
-  // Runs work(target, argument) on the kernel thread of `target`, inside its runtime. Blocks: this user thread.
+  // Runs work(target, argument) on the kernel thread of `target`, inside its runtime. Blocks: this
+  // user thread.
   void CallOn(Scheduler* target, void (*work)(Scheduler*, void*), void* argument);
 
   // Drops a duplicate made by BeforeClose when its last waiter left.
@@ -169,7 +182,8 @@ class Scheduler {
   // Aborts with a message where S1 or S2 does not hold.
   void CheckInvariants() const;
 
-  // Code between these touches what a signal handler of the program must not see half done; signals are put off.
+  // Code between these touches what a signal handler of the program must not see half done; signals
+  // are put off.
   void EnterRuntime() { ++depth_; }
   void LeaveRuntime() {
     if (--depth_ == 0 && __builtin_expect(attention_, 0)) Attend();
@@ -177,16 +191,19 @@ class Scheduler {
   // Leaves without looking at signals: for the one who looks.
   void LeaveRuntimeQuietly() { --depth_; }
   bool in_runtime() const { return depth_ != 0; }
-  // Asks for a look at pending signals when the runtime is next left. Callers: also signal handlers.
+  // Asks for a look at pending signals when the runtime is next left. Callers: also signal
+  // handlers.
   void RequestAttention() {
     attention_ = true;
     WakeFromHandler();
   }
 
-  uint64_t kernel_mask = 0;     // the kernel thread's signal mask now
-  int redelivered_signal = 0;   // the one the current thread is sending itself: see wrappers/signal.cc
+  uint64_t kernel_mask = 0;  // the kernel thread's signal mask now
+  int redelivered_signal =
+      0;  // the one the current thread is sending itself: see wrappers/signal.cc
   stack_t kernel_alternate_stack = {};  // the kernel thread's sigaltstack now
-  // The kernel thread's sigaltstack for threads that have none of their own: where a stack overflow is reported.
+  // The kernel thread's sigaltstack for threads that have none of their own: where a stack overflow
+  // is reported.
   stack_t own_alternate_stack = {};
 
  private:
@@ -241,7 +258,8 @@ class Scheduler {
   Timers timers_;
   EpollPoller epoll_poller_;
   PollPoller poll_poller_;
-  Poller* poller_ = nullptr;  // one of the two; no allocation, for it is chosen anew in the child of a fork
+  Poller* poller_ =
+      nullptr;  // one of the two; no allocation, for it is chosen anew in the child of a fork
   PollEvent* events_ = nullptr;
   int wakeup_fd_ = -1;
   int index_ = 0;
@@ -257,7 +275,9 @@ class Scheduler {
 // Holds off the program's signal handlers on this scheduler.
 class RuntimeSection {
  public:
-  explicit RuntimeSection(Scheduler* scheduler) : scheduler_(scheduler) { scheduler_->EnterRuntime(); }
+  explicit RuntimeSection(Scheduler* scheduler) : scheduler_(scheduler) {
+    scheduler_->EnterRuntime();
+  }
   // May run the program's handlers, which may unwind (pthread_cancel).
   ~RuntimeSection() noexcept(false) { scheduler_->LeaveRuntime(); }
   RuntimeSection(const RuntimeSection&) = delete;

@@ -1,4 +1,5 @@
-// The scheduler's side of descriptors: who waits on which, and what the poller's events mean for them.
+// The scheduler's side of descriptors: who waits on which, and what the poller's events mean for
+// them.
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/epoll.h>
@@ -13,8 +14,8 @@ namespace bobbin {
 
 namespace {
 
-// New connections taken a poll while established ones are ready, when those are favoured: enough to keep accepting
-// under overload, too few to let newcomers crowd out the others.
+// New connections taken a poll while established ones are ready, when those are favoured: enough to
+// keep accepting under overload, too few to let newcomers crowd out the others.
 constexpr int kAcceptsBesideConnections = 16;
 constexpr int kNoLimit = 1 << 30;
 
@@ -40,7 +41,8 @@ View* Scheduler::ViewOf(int fd) {
   if (static_cast<unsigned>(fd) >= views_capacity_) return nullptr;
   View* view = &views_[fd];
   // Never 0, which is what a view has that nobody looked at yet.
-  uint32_t generation = runtime().descriptors.Find(fd)->generation.load(std::memory_order_acquire) | 1;
+  uint32_t generation =
+      runtime().descriptors.Find(fd)->generation.load(std::memory_order_acquire) | 1;
   if (__builtin_expect(view->generation != generation, 0)) {
     if (view->watched) poller_->Closed(fd);
     view->watched = false;
@@ -122,7 +124,8 @@ long Scheduler::WaitConnection(Waiter* waiter, ParkRequest request) {
   request.withdraw = [](Thread*) { return true; };
   request.waiting = Waiting::kAccept;
   Wake wake = Park(request);
-  // A connection handed over before a deadline or signal was seen is the thread's and must not be lost.
+  // A connection handed over before a deadline or signal was seen is the thread's and must not be
+  // lost.
   bool served = waiter->link == nullptr;
   Unqueue(waiter);
   return served ? 0 : wake == Wake::kDeadline ? -ETIMEDOUT : -EINTR;
@@ -175,7 +178,8 @@ void Scheduler::HandleEvents(int count) {
   if (accepts_first) HandleListeners(count);
   int listeners = 0;
   for (int i = 0; i < count; ++i) {
-    // What the events after this one will touch is on its way meanwhile: view, then waiter, then thread.
+    // What the events after this one will touch is on its way meanwhile: view, then waiter, then
+    // thread.
     if (i + 6 < count) __builtin_prefetch(&views_[events_[i + 6].fd]);
     if (i + 4 < count) __builtin_prefetch(views_[events_[i + 4].fd].waiters);
     if (i + 2 < count) {
@@ -225,7 +229,8 @@ void Scheduler::AcceptForWaiters(View* view, int fd, int limit) {
     }
     Waiter* waiter = view->acceptors;
     Acceptance* wanted = waiter->acceptance;
-    long result = RawSyscall(SYS_accept4, fd, wanted->address, wanted->address_length, wanted->flags | SOCK_NONBLOCK);
+    long result = RawSyscall(SYS_accept4, fd, wanted->address, wanted->address_length,
+                             wanted->flags | SOCK_NONBLOCK);
     if (result == -EAGAIN) {
       ++accounting_.counters.try_again;
       view->ready &= static_cast<uint8_t>(~View::kRead);
@@ -238,7 +243,8 @@ void Scheduler::AcceptForWaiters(View* view, int fd, int limit) {
     wanted->result = result;
     Unqueue(waiter);
     Resume(waiter->thread, Wake::kWoken);
-    // Out of descriptors or memory, or shut down: each such answer is for one waiter, and the next attempt's business.
+    // Out of descriptors or memory, or shut down: each such answer is for one waiter, and the next
+    // attempt's business.
     if (result < 0 && result != -EINVAL) return;
   }
 }
@@ -303,7 +309,9 @@ void Scheduler::AfterShutdown(int fd, uint32_t events) {
   int schedulers = runtime().scheduler_count.load(std::memory_order_relaxed);
   for (int i = 0; i < schedulers; ++i) {
     Scheduler* scheduler = runtime().schedulers[i];
-    if (scheduler != this && __atomic_load_n(&scheduler->views_[fd].waiters, __ATOMIC_RELAXED) == nullptr) continue;
+    if (scheduler != this &&
+        __atomic_load_n(&scheduler->views_[fd].waiters, __ATOMIC_RELAXED) == nullptr)
+      continue;
     CallOn(
         scheduler,
         [](Scheduler* on, void* argument) {

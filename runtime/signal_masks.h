@@ -1,10 +1,11 @@
 // Counts which signal masks the living user threads have, to know which signals all of them block.
 //
-// A sleeping scheduler runs nobody, so the mask it sleeps with must let in every signal that some thread does not
-// block. Programs use few distinct masks: a small table with counts answers at once.
+// A sleeping scheduler runs nobody, so the mask it sleeps with must let in every signal that some
+// thread does not block. Programs use few distinct masks: a small table with counts answers at
+// once.
 //
-// Invariant: Intersection() is the AND of the masks of all threads counted, or blocks less (never more) where more than
-// kSlots distinct masks are alive.
+// Invariant: Intersection() is the AND of the masks of all threads counted, or blocks less (never
+// more) where more than kSlots distinct masks are alive.
 #ifndef BOBBIN_RUNTIME_SIGNAL_MASKS_H_
 #define BOBBIN_RUNTIME_SIGNAL_MASKS_H_
 
@@ -58,7 +59,8 @@ class SignalMasks {
 
  private:
   static constexpr int kSlots = 32;
-  static constexpr int kOverflow = kSlots - 1;  // everyone who found no slot; counts as a mask that blocks nothing
+  static constexpr int kOverflow =
+      kSlots - 1;  // everyone who found no slot; counts as a mask that blocks nothing
 
   struct Slot {
     uint64_t mask = 0;

@@ -1,7 +1,7 @@
 // Guards a few instructions against another kernel thread.
 //
-// Never held over a system call or a switch. Waits by spinning, then by sched_yield(2), so that a holder that lost its
-// processor gets it back. Callers: any kernel thread; not signal handlers.
+// Never held over a system call or a switch. Waits by spinning, then by sched_yield(2), so that a
+// holder that lost its processor gets it back. Callers: any kernel thread; not signal handlers.
 #ifndef BOBBIN_RUNTIME_SPIN_LOCK_H_
 #define BOBBIN_RUNTIME_SPIN_LOCK_H_
 

@@ -15,7 +15,8 @@ namespace {
 
 // CPU time of one of our kernel threads, as nanoseconds.
 uint64_t KernelThreadTime(int kernel_tid) {
-  // The clock of a thread's total CPU time: clock_getcpuclockid(3) for threads, as the kernel encodes it.
+  // The clock of a thread's total CPU time: clock_getcpuclockid(3) for threads, as the kernel
+  // encodes it.
   auto clock = static_cast<clockid_t>((~static_cast<unsigned>(kernel_tid) << 3) | 6u);
   return ReadKernelClock(clock);
 }
@@ -23,7 +24,8 @@ uint64_t KernelThreadTime(int kernel_tid) {
 void AddScheduler(Scheduler* scheduler, const Clock& clock, Statistics* out) {
   const Counters& c = scheduler->counters();
   uint64_t wall = ReadCycles() - scheduler->accounting().start();
-  uint64_t cpu = clock.Cycles(KernelThreadTime(scheduler->kernel_tid()) - scheduler->cpu_time_at_start());
+  uint64_t cpu =
+      clock.Cycles(KernelThreadTime(scheduler->kernel_tid()) - scheduler->cpu_time_at_start());
   uint64_t idle = wall > cpu ? wall - cpu : 0;
   // Only inside the poller can a scheduler sleep; what it did not sleep there is event overhead.
   if (idle > c.polling_cycles) idle = c.polling_cycles;
@@ -63,15 +65,19 @@ bool DumpOne(Thread* thread, void* argument) {
   text->Put(kStates[static_cast<int>(thread->state)]);
   if (thread->state == ThreadState::kParked) {
     text->Put(" on ").Put(WaitingName(thread->waiting));
-    bool descriptor = thread->waiting == Waiting::kReadable || thread->waiting == Waiting::kWritable ||
+    bool descriptor = thread->waiting == Waiting::kReadable ||
+                      thread->waiting == Waiting::kWritable ||
                       thread->waiting == Waiting::kAccept || thread->waiting == Waiting::kPoll ||
                       thread->waiting == Waiting::kDisk;
     if (descriptor) text->Put(" descriptor ").Number(thread->wait_argument);
     if (thread->waiting == Waiting::kAddress) text->Put(" 0x").Hex(thread->wait_argument);
-    text->Put(" for ").Number(runtime().clock.Nanoseconds(ReadCycles() - thread->parked_at) / 1'000'000).Put(" ms");
+    text->Put(" for ")
+        .Number(runtime().clock.Nanoseconds(ReadCycles() - thread->parked_at) / 1'000'000)
+        .Put(" ms");
   }
   StackBlock block;
-  if (thread->stack_top != 0 && runtime().stacks.FindBlock(reinterpret_cast<void*>(thread->stack_top - 1), &block)) {
+  if (thread->stack_top != 0 &&
+      runtime().stacks.FindBlock(reinterpret_cast<void*>(thread->stack_top - 1), &block)) {
     text->Put(", stack ").Number((block.size - block.guard) / 1024).Put(" KiB, ");
     text->Number(StackArena::ResidentBytes(block) / 1024).Put(" KiB used");
   }
@@ -90,7 +96,8 @@ EXPORT int Configure(const Options& options) { return runtime().Configure(option
 EXPORT int PlaceNextThread(int index) {
   Scheduler* scheduler = Scheduler::Current();
   if (!runtime().active || scheduler == nullptr) return ENOTSUP;
-  if (index < 0 || index >= runtime().scheduler_count.load(std::memory_order_relaxed)) return EINVAL;
+  if (index < 0 || index >= runtime().scheduler_count.load(std::memory_order_relaxed))
+    return EINVAL;
   scheduler->current()->next_placement = index;
   return 0;
 }

@@ -1,5 +1,5 @@
-// Writes text to a descriptor in pieces, without libc and without allocating: for reports that may be asked for
-// anywhere. Source: write(2).
+// Writes text to a descriptor in pieces, without libc and without allocating: for reports that may
+// be asked for anywhere. Source: write(2).
 #ifndef BOBBIN_RUNTIME_TEXT_H_
 #define BOBBIN_RUNTIME_TEXT_H_
 
@@ -23,7 +23,9 @@ class Text {
 
   // `part` of `whole` with two decimals; of nothing: 0.00%.
   Text& Percent(uint64_t part, uint64_t whole) {
-    uint64_t share = whole == 0 ? 0 : static_cast<uint64_t>(static_cast<unsigned __int128>(part) * 10000 / whole);
+    uint64_t share =
+        whole == 0 ? 0
+                   : static_cast<uint64_t>(static_cast<unsigned __int128>(part) * 10000 / whole);
     Number(share / 100).Put(".");
     if (share % 100 < 10) Put("0");
     return Number(share % 100).Put("%");

@@ -10,8 +10,9 @@ namespace bobbin {
 
 namespace {
 
-// Ids of user threads lie above every id the kernel gives (PID_MAX_LIMIT is 2^22) and below 2^30, which futexes of
-// priority-inheriting mutexes can hold: a slot of 20 bits, and above it a count from 4 to 1023 that tells its uses apart.
+// Ids of user threads lie above every id the kernel gives (PID_MAX_LIMIT is 2^22) and below 2^30,
+// which futexes of priority-inheriting mutexes can hold: a slot of 20 bits, and above it a count
+// from 4 to 1023 that tells its uses apart.
 constexpr int kSlotBits = 20;
 constexpr int kFirstUse = 4;
 constexpr int kUses = 1024;
@@ -19,7 +20,7 @@ constexpr int kUses = 1024;
 }  // namespace
 
 const char* WaitingName(Waiting waiting) {
-  static constexpr const char* kNames[] = {"nothing", "readable", "writable", "poll", "accept",
+  static constexpr const char* kNames[] = {"nothing", "readable", "writable", "poll",   "accept",
                                            "address", "worker",   "time",     "signal", "disk"};
   return kNames[static_cast<int>(waiting)];
 }
@@ -113,7 +114,8 @@ Thread* ThreadTable::Find(int tid) {
   size_t slot = static_cast<size_t>(tid) & ((size_t{1} << kSlotBits) - 1);
   if (slot >= used_) return nullptr;
   Thread* thread = &blocks_[slot];
-  bool alive = thread->tid == tid && thread->state != ThreadState::kFree && thread->state != ThreadState::kDone;
+  bool alive = thread->tid == tid && thread->state != ThreadState::kFree &&
+               thread->state != ThreadState::kDone;
   return alive ? thread : nullptr;
 }
 

@@ -1,10 +1,12 @@
 // The control block of a user thread, and the table that finds one by its id.
 //
-// A user thread is born when a program's clone asks for a thread, lives on the stack and thread pointer that the clone
-// brought, and is pinned to one scheduler (S3). Blocks live in one lazily committed mapping, are never unmapped and are
-// reused, so that a stale pointer is at worst a pointer to another thread.
+// A user thread is born when a program's clone asks for a thread, lives on the stack and thread
+// pointer that the clone brought, and is pinned to one scheduler (S3). Blocks live in one lazily
+// committed mapping, are never unmapped and are reused, so that a stale pointer is at worst a
+// pointer to another thread.
 //
-// Fields are grouped by who writes them; the first two cache lines are all that a park and a wake-up touch.
+// Fields are grouped by who writes them; the first two cache lines are all that a park and a
+// wake-up touch.
 #ifndef BOBBIN_RUNTIME_THREAD_H_
 #define BOBBIN_RUNTIME_THREAD_H_
 
@@ -35,11 +37,23 @@ enum class Wake : uint8_t {
 };
 
 // What a parked thread waits for, in words for people.
-enum class Waiting : uint8_t { kNothing, kReadable, kWritable, kPoll, kAccept, kAddress, kWorker, kTime, kSignal, kDisk };
+enum class Waiting : uint8_t {
+  kNothing,
+  kReadable,
+  kWritable,
+  kPoll,
+  kAccept,
+  kAddress,
+  kWorker,
+  kTime,
+  kSignal,
+  kDisk
+};
 const char* WaitingName(Waiting waiting);
 
-// Takes a parked thread back from what it waits for, so that a deadline or a signal may wake it. Returns: false when
-// that already let go of the thread, whose wake-up is on its way. Called on the thread's own scheduler.
+// Takes a parked thread back from what it waits for, so that a deadline or a signal may wake it.
+// Returns: false when that already let go of the thread, whose wake-up is on its way. Called on the
+// thread's own scheduler.
 using Withdraw = bool (*)(Thread* thread);
 
 struct alignas(64) Thread {
@@ -54,15 +68,15 @@ struct alignas(64) Thread {
   ThreadState state = ThreadState::kFree;
   Wake wake = Wake::kWoken;
   Waiting waiting = Waiting::kNothing;
-  bool interruptible = false;    // signals may end this park
-  bool restart = true;           // every handler that ran in the last interruption asked for SA_RESTART
-  bool handled = false;          // a handler of the program ran in it
-  bool cancel_point = false;     // in a call that pthread_cancel may end, entered by its libc name
-  uint8_t mask_slot = 0;         // of the signal mask, in the table of masks
-  int tid = 0;                   // what gettid() answers; the kernel's for the main thread
-  uint64_t signal_mask = 0;      // bit n-1: signal n is blocked
-  uint64_t parked_at = 0;        // cycles
-  uintptr_t wait_argument = 0;   // descriptor or address, for the dump
+  bool interruptible = false;  // signals may end this park
+  bool restart = true;   // every handler that ran in the last interruption asked for SA_RESTART
+  bool handled = false;  // a handler of the program ran in it
+  bool cancel_point = false;    // in a call that pthread_cancel may end, entered by its libc name
+  uint8_t mask_slot = 0;        // of the signal mask, in the table of masks
+  int tid = 0;                  // what gettid() answers; the kernel's for the main thread
+  uint64_t signal_mask = 0;     // bit n-1: signal n is blocked
+  uint64_t parked_at = 0;       // cycles
+  uintptr_t wait_argument = 0;  // descriptor or address, for the dump
 
   // Waiting on an address: guarded by the bucket's lock.
   Thread* address_next = nullptr;
@@ -73,22 +87,22 @@ struct alignas(64) Thread {
   // Written by its own scheduler only.
   std::atomic<uint64_t> pending_signals{0};  // bits of `pending`
   PendingSignal* pending = nullptr;
-  uint64_t awaited_signals = 0;        // by sigtimedwait(2), while it waits
-  uint32_t* clear_tid = nullptr;       // set_tid_address(2)
-  void* robust_list = nullptr;         // set_robust_list(2)
+  uint64_t awaited_signals = 0;                        // by sigtimedwait(2), while it waits
+  uint32_t* clear_tid = nullptr;                       // set_tid_address(2)
+  void* robust_list = nullptr;                         // set_robust_list(2)
   stack_t alternate_stack = {nullptr, SS_DISABLE, 0};  // sigaltstack(2)
-  int next_placement = -1;             // scheduler for the next thread it makes; -1: in turn
+  int next_placement = -1;  // scheduler for the next thread it makes; -1: in turn
   uintptr_t stack_low = 0, stack_top = 0;
   uintptr_t stack_deepest = 0;  // lowest stack pointer seen at a park
   uint64_t parks = 0;
-  InboxMessage message;         // the wake-up in flight from another kernel thread
-  InboxMessage interruption;    // likewise, of Scheduler::Interrupt
+  InboxMessage message;       // the wake-up in flight from another kernel thread
+  InboxMessage interruption;  // likewise, of Scheduler::Interrupt
   std::atomic<bool> interruption_posted{false};
   void (*entry)(void*) = nullptr;
   void* entry_argument = nullptr;
   void (*last_words)(Thread*) = nullptr;  // of Scheduler::Exit
   char name[16] = {};
-  Thread* all_next = nullptr;   // every thread alive; guarded by the table's lock
+  Thread* all_next = nullptr;  // every thread alive; guarded by the table's lock
   Thread* all_previous = nullptr;
 };
 
@@ -98,7 +112,8 @@ class ThreadTable {
 
   bool Init();
 
-  // Returns: a block with a fresh tid, linked among the living; null when kCapacity threads are alive.
+  // Returns: a block with a fresh tid, linked among the living; null when kCapacity threads are
+  // alive.
   Thread* Allocate();
   void Free(Thread* thread);
 
@@ -109,7 +124,8 @@ class ThreadTable {
   Thread* Find(int tid);
   Thread* FindByFsBase(uint64_t fs_base);
 
-  // Calls visit(thread, argument) for each living thread until it returns false. The table stays locked meanwhile.
+  // Calls visit(thread, argument) for each living thread until it returns false. The table stays
+  // locked meanwhile.
   void ForEach(bool (*visit)(Thread*, void*), void* argument);
 
   // Registers the main thread, whose id is the kernel's.

@@ -39,8 +39,12 @@ bobbin_load_failed:
 
 namespace bobbin {
 
-bool LoadUserWord(const uint32_t* address, uint32_t* out) { return bobbin_load_word32(address, out) != 0; }
-bool LoadUserWord(const uint64_t* address, uint64_t* out) { return bobbin_load_word64(address, out) != 0; }
+bool LoadUserWord(const uint32_t* address, uint32_t* out) {
+  return bobbin_load_word32(address, out) != 0;
+}
+bool LoadUserWord(const uint64_t* address, uint64_t* out) {
+  return bobbin_load_word64(address, out) != 0;
+}
 
 uintptr_t RecoverUserFault(uintptr_t rip) {
   bool ours = rip == reinterpret_cast<uintptr_t>(bobbin_load_site32) ||

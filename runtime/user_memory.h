@@ -1,7 +1,8 @@
-// Reads the program's memory where the kernel would: a bad address is an answer (EFAULT), not a crash.
+// Reads the program's memory where the kernel would: a bad address is an answer (EFAULT), not a
+// crash.
 //
-// The loads are two labelled instructions; the SIGSEGV handler, asked through RecoverUserFault, continues behind a load
-// that faulted. Callers: anyone, signal handlers.
+// The loads are two labelled instructions; the SIGSEGV handler, asked through RecoverUserFault,
+// continues behind a load that faulted. Callers: anyone, signal handlers.
 #ifndef BOBBIN_RUNTIME_USER_MEMORY_H_
 #define BOBBIN_RUNTIME_USER_MEMORY_H_
 
@@ -23,7 +24,8 @@ inline bool LoadUserTime(const struct timespec* address, struct timespec* out) {
   return true;
 }
 
-// Returns: where to continue after a fault at instruction `rip`, 0 when it is none of the loads above.
+// Returns: where to continue after a fault at instruction `rip`, 0 when it is none of the loads
+// above.
 uintptr_t RecoverUserFault(uintptr_t rip);
 
 }  // namespace bobbin

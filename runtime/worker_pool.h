@@ -2,8 +2,8 @@
 // each other.
 //
 // Workers run code of the runtime only (WorkItem::run is a system call or a short loop of them),
-// never the program's; they have every signal but kInterrupt blocked, no thread-locals (FS base 0, so touching one
-// faults) and no GS base, and call no libc.
+// never the program's; they have every signal but kInterrupt blocked, no thread-locals (FS base 0,
+// so touching one faults) and no GS base, and call no libc.
 //
 // State of a worker   none --clone--> working --queue empty--> idle
 //                     idle --Submit, Stop--> woken --> working
@@ -79,10 +79,12 @@ class WorkerPool {
   uint64_t workers() const;  // now
 
   static constexpr int kMaxPerLane = 256;
-  // Of the lanes where calls are short, or wait for hardware that more workers would not make faster.
+  // Of the lanes where calls are short, or wait for hardware that more workers would not make
+  // faster.
   static constexpr int kMaxAutosized = 64;
-  // The one signal that workers do not block: it ends the system call a worker is in with EINTR, if whoever uses the
-  // pool has installed a handler for it. libc's SIGSETXID, which no kernel thread gets otherwise.
+  // The one signal that workers do not block: it ends the system call a worker is in with EINTR, if
+  // whoever uses the pool has installed a handler for it. libc's SIGSETXID, which no kernel thread
+  // gets otherwise.
   static constexpr int kInterrupt = 33;
   static constexpr int kIdleSeconds = 10;
 

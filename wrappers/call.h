@@ -1,9 +1,9 @@
 // What the handlers of system calls share.
 //
-// A handler takes the scheduler it runs on and the arguments of its system call, and returns what Linux would: the
-// result or -errno (invariant W1). It is entered by a libc name or from patched text; it touches no vector register,
-// allocates nothing and calls no libc (W3), except that a call entered by name may act on a cancellation where it would
-// block.
+// A handler takes the scheduler it runs on and the arguments of its system call, and returns what
+// Linux would: the result or -errno (invariant W1). It is entered by a libc name or from patched
+// text; it touches no vector register, allocates nothing and calls no libc (W3), except that a call
+// entered by name may act on a cancellation where it would block.
 #ifndef BOBBIN_WRAPPERS_CALL_H_
 #define BOBBIN_WRAPPERS_CALL_H_
 
@@ -19,23 +19,29 @@
 
 namespace bobbin {
 
-// After a park ended with an interruption whose handlers have run: acts on a cancellation, and tells whether the call
-// goes on as if nothing had happened (SA_RESTART) rather than fail with EINTR. Source: signal(7).
+// After a park ended with an interruption whose handlers have run: acts on a cancellation, and
+// tells whether the call goes on as if nothing had happened (SA_RESTART) rather than fail with
+// EINTR. Source: signal(7).
 inline bool GoesOn(Scheduler* scheduler) {
   Thread* self = scheduler->current();
-  if (self->cancel_point && runtime().cancellation_used.load(std::memory_order_relaxed)) pthread_testcancel();
+  if (self->cancel_point && runtime().cancellation_used.load(std::memory_order_relaxed))
+    pthread_testcancel();
   return self->restart;
 }
 
-// Likewise for calls that never restart (poll, select, nanosleep, epoll_wait; signal(7)): they go on only where no
-// handler of the program ran, that is after an interruption that turned out to be nothing.
+// Likewise for calls that never restart (poll, select, nanosleep, epoll_wait; signal(7)): they go
+// on only where no handler of the program ran, that is after an interruption that turned out to be
+// nothing.
 inline bool GoesOnUnhandled(Scheduler* scheduler) {
   Thread* self = scheduler->current();
-  if (self->cancel_point && runtime().cancellation_used.load(std::memory_order_relaxed)) pthread_testcancel();
+  if (self->cancel_point && runtime().cancellation_used.load(std::memory_order_relaxed))
+    pthread_testcancel();
   return !self->handled;
 }
 
-inline bool ValidTime(const struct timespec& t) { return t.tv_sec >= 0 && t.tv_nsec >= 0 && t.tv_nsec < 1'000'000'000; }
+inline bool ValidTime(const struct timespec& t) {
+  return t.tv_sec >= 0 && t.tv_nsec >= 0 && t.tv_nsec < 1'000'000'000;
+}
 
 // Saturates far below kNever.
 inline uint64_t ToNanoseconds(const struct timespec& t) {
@@ -45,17 +51,19 @@ inline uint64_t ToNanoseconds(const struct timespec& t) {
 }
 
 inline struct timespec ToTimespec(uint64_t nanoseconds) {
-  return {static_cast<time_t>(nanoseconds / 1'000'000'000), static_cast<long>(nanoseconds % 1'000'000'000)};
+  return {static_cast<time_t>(nanoseconds / 1'000'000'000),
+          static_cast<long>(nanoseconds % 1'000'000'000)};
 }
 
-// Runs `work(argument)` on a worker of `lane` and parks the current thread until it is done. `work` makes system calls
-// only. A signal ends it as it would have ended the call on a kernel thread, and the call goes on (SA_RESTART) or
-// returns -EINTR as signal(7) has it; in the disk lane it only takes back what no worker has begun.
+// Runs `work(argument)` on a worker of `lane` and parks the current thread until it is done. `work`
+// makes system calls only. A signal ends it as it would have ended the call on a kernel thread, and
+// the call goes on (SA_RESTART) or returns -EINTR as signal(7) has it; in the disk lane it only
+// takes back what no worker has begun.
 long RunOnWorker(Scheduler* scheduler, Lane lane, long (*work)(void*), void* argument);
 
 // The same for a plain system call.
-long CallOnWorker(Scheduler* scheduler, Lane lane, long nr, long a = 0, long b = 0, long c = 0, long d = 0, long e = 0,
-                  long f = 0);
+long CallOnWorker(Scheduler* scheduler, Lane lane, long nr, long a = 0, long b = 0, long c = 0,
+                  long d = 0, long e = 0, long f = 0);
 
 }  // namespace bobbin
 

@@ -23,7 +23,8 @@ struct DirectTransfer : DiskRequest {
 };
 
 // One transfer through Linux AIO. Returns: -EOPNOTSUPP where AIO is not to be had for it.
-long TransferDirect(Scheduler* scheduler, int fd, const struct iovec& vector, int64_t offset, bool write) {
+long TransferDirect(Scheduler* scheduler, int fd, const struct iovec& vector, int64_t offset,
+                    bool write) {
   RuntimeSection section(scheduler);
   DiskAio* disk = scheduler->disk();
   if (!disk->ready()) {
@@ -44,11 +45,13 @@ long TransferDirect(Scheduler* scheduler, int fd, const struct iovec& vector, in
   return transfer.result;
 }
 
-long DirectFile(Scheduler* scheduler, int fd, const struct iovec& vector, int64_t offset, bool write) {
+long DirectFile(Scheduler* scheduler, int fd, const struct iovec& vector, int64_t offset,
+                bool write) {
   int64_t at = offset;
   if (offset < 0) {
     long flags = RawSyscall(SYS_fcntl, fd, F_GETFL);
-    at = RawSyscall(SYS_lseek, fd, 0, flags >= 0 && (flags & O_APPEND) != 0 && write ? SEEK_END : SEEK_CUR);
+    at = RawSyscall(SYS_lseek, fd, 0,
+                    flags >= 0 && (flags & O_APPEND) != 0 && write ? SEEK_END : SEEK_CUR);
     if (at < 0) return at;
   }
   long result = TransferDirect(scheduler, fd, vector, at, write);
@@ -56,7 +59,8 @@ long DirectFile(Scheduler* scheduler, int fd, const struct iovec& vector, int64_
   return result;
 }
 
-long TransferFile(Scheduler* scheduler, int fd, const struct iovec* vectors, int count, int64_t offset, bool write) {
+long TransferFile(Scheduler* scheduler, int fd, const struct iovec* vectors, int count,
+                  int64_t offset, bool write) {
   Descriptor* d = runtime().descriptors.Find(fd);
   if (d != nullptr && d->Has(Descriptor::kDirect) && count == 1) {
     long result = DirectFile(scheduler, fd, vectors[0], offset, write);
@@ -65,19 +69,22 @@ long TransferFile(Scheduler* scheduler, int fd, const struct iovec* vectors, int
   int64_t at = offset;
   return WriteAll(scheduler, fd, vectors, count,
                   [&](Scheduler* s, int file, const struct iovec* rest, int parts, size_t, bool) {
-                    long result = RawSyscall(write ? SYS_pwritev2 : SYS_preadv2, file, rest, parts, at, -1L, RWF_NOWAIT);
+                    long result = RawSyscall(write ? SYS_pwritev2 : SYS_preadv2, file, rest, parts,
+                                             at, -1L, RWF_NOWAIT);
                     if (result == -EAGAIN || result == -EOPNOTSUPP) {
-                      result = at < 0 ? CallOnWorker(s, Lane::kDisk, write ? SYS_writev : SYS_readv, file,
-                                                     reinterpret_cast<long>(rest), parts)
-                                      : CallOnWorker(s, Lane::kDisk, write ? SYS_pwritev : SYS_preadv, file,
-                                                     reinterpret_cast<long>(rest), parts, at, 0);
+                      result = at < 0
+                                   ? CallOnWorker(s, Lane::kDisk, write ? SYS_writev : SYS_readv,
+                                                  file, reinterpret_cast<long>(rest), parts)
+                                   : CallOnWorker(s, Lane::kDisk, write ? SYS_pwritev : SYS_preadv,
+                                                  file, reinterpret_cast<long>(rest), parts, at, 0);
                     }
                     if (at >= 0 && result > 0) at += result;
                     return result;
                   });
 }
 
-// What open(2) would have given: the mode bits of the program's flags, and the descriptor's kind noted.
+// What open(2) would have given: the mode bits of the program's flags, and the descriptor's kind
+// noted.
 long FinishOpen(long fd, int flags) {
   if (fd < 0) return fd;
   runtime().descriptors.Reset(static_cast<int>(fd));
@@ -86,7 +93,8 @@ long FinishOpen(long fd, int flags) {
   return fd;
 }
 
-// Opens what the kernel has cached, without blocking. Returns: the descriptor; -EAGAIN when a worker must try.
+// Opens what the kernel has cached, without blocking. Returns: the descriptor; -EAGAIN when a
+// worker must try.
 long OpenCached(int directory, const char* path, const struct open_how& how) {
   auto flags = static_cast<int>(how.flags);
   if ((flags & (O_CREAT | O_TRUNC | __O_TMPFILE)) != 0) return -EAGAIN;
@@ -95,7 +103,8 @@ long OpenCached(int directory, const char* path, const struct open_how& how) {
   bool asked = (flags & (O_NONBLOCK | O_PATH)) != 0;
   if (!asked) cached.flags |= O_NONBLOCK;
   long fd = RawSyscall(SYS_openat2, directory, path, &cached, sizeof cached);
-  // ENXIO: a FIFO without a reader, whose blocking open would wait. EINVAL, ENOSYS: flags or a call the kernel lacks.
+  // ENXIO: a FIFO without a reader, whose blocking open would wait. EINVAL, ENOSYS: flags or a call
+  // the kernel lacks.
   if (fd == -ENXIO || fd == -EINVAL || fd == -ENOSYS) return -EAGAIN;
   if (fd < 0 || asked) return fd;
   struct stat status;
@@ -110,14 +119,17 @@ long OpenCached(int directory, const char* path, const struct open_how& how) {
 
 }  // namespace
 
-long ReadFile(Scheduler* scheduler, int fd, const struct iovec* vectors, int count, int64_t offset) {
+long ReadFile(Scheduler* scheduler, int fd, const struct iovec* vectors, int count,
+              int64_t offset) {
   if (count <= 0 || count > IOV_MAX) {
-    return offset < 0 ? RawSyscall(SYS_readv, fd, vectors, count) : RawSyscall(SYS_preadv, fd, vectors, count, offset, 0);
+    return offset < 0 ? RawSyscall(SYS_readv, fd, vectors, count)
+                      : RawSyscall(SYS_preadv, fd, vectors, count, offset, 0);
   }
   return TransferFile(scheduler, fd, vectors, count, offset, false);
 }
 
-long WriteFile(Scheduler* scheduler, int fd, const struct iovec* vectors, int count, int64_t offset) {
+long WriteFile(Scheduler* scheduler, int fd, const struct iovec* vectors, int count,
+               int64_t offset) {
   if (count <= 0 || count > IOV_MAX) {
     return offset < 0 ? RawSyscall(SYS_writev, fd, vectors, count)
                       : RawSyscall(SYS_pwritev, fd, vectors, count, offset, 0);
@@ -146,16 +158,19 @@ long Openat(Scheduler* scheduler, int directory, const char* path, int flags, un
   how.flags = static_cast<unsigned>(flags);
   long fd = OpenCached(directory, path, how);
   if (fd == -EAGAIN) {
-    fd = CallOnWorker(scheduler, Lane::kMetadata, SYS_openat, directory, reinterpret_cast<long>(path), flags, mode);
+    fd = CallOnWorker(scheduler, Lane::kMetadata, SYS_openat, directory,
+                      reinterpret_cast<long>(path), flags, mode);
   }
   return FinishOpen(fd, flags);
 }
 
-long Openat2(Scheduler* scheduler, int directory, const char* path, struct open_how* how, size_t size) {
+long Openat2(Scheduler* scheduler, int directory, const char* path, struct open_how* how,
+             size_t size) {
   long fd = size == sizeof *how ? OpenCached(directory, path, *how) : -EAGAIN;
   if (fd == -EAGAIN) {
-    fd = CallOnWorker(scheduler, Lane::kMetadata, SYS_openat2, directory, reinterpret_cast<long>(path),
-                      reinterpret_cast<long>(how), static_cast<long>(size));
+    fd = CallOnWorker(scheduler, Lane::kMetadata, SYS_openat2, directory,
+                      reinterpret_cast<long>(path), reinterpret_cast<long>(how),
+                      static_cast<long>(size));
   }
   return FinishOpen(fd, size >= sizeof how->flags ? static_cast<int>(how->flags) : 0);
 }
@@ -243,17 +258,21 @@ long Fcntl(Scheduler* scheduler, int fd, int command, long argument) {
     case F_SETFL: {
       long result = RawSyscall(SYS_fcntl, fd, command, managed ? argument | O_NONBLOCK : argument);
       if (result < 0 || d == nullptr) return result;
-      if (managed) (argument & O_NONBLOCK) != 0 ? d->Set(Descriptor::kProgramNonblock) : d->Clear(Descriptor::kProgramNonblock);
+      if (managed)
+        (argument & O_NONBLOCK) != 0 ? d->Set(Descriptor::kProgramNonblock)
+                                     : d->Clear(Descriptor::kProgramNonblock);
       (argument & O_DIRECT) != 0 ? d->Set(Descriptor::kDirect) : d->Clear(Descriptor::kDirect);
       return result;
     }
     case F_SETLKW:
     case F_OFD_SETLKW: {
-      long result = RawSyscall(SYS_fcntl, fd, command == F_SETLKW ? F_SETLK : F_OFD_SETLK, argument);
+      long result =
+          RawSyscall(SYS_fcntl, fd, command == F_SETLKW ? F_SETLK : F_OFD_SETLK, argument);
       if (result != -EAGAIN && result != -EACCES) return result;
       return CallOnWorker(scheduler, Lane::kOther, SYS_fcntl, fd, command, argument);
     }
-    default: return RawSyscall(SYS_fcntl, fd, command, argument);
+    default:
+      return RawSyscall(SYS_fcntl, fd, command, argument);
   }
 }
 

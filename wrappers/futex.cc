@@ -31,15 +31,16 @@ long DeadlineOf(int operation, const struct timespec* timeout, uint64_t* deadlin
   return 0;
 }
 
-// Tells whether a futex is this process's alone: it says so, or it is the word that pthread_join waits on, which libc
-// does not mark because on Linux the kernel wakes it.
+// Tells whether a futex is this process's alone: it says so, or it is the word that pthread_join
+// waits on, which libc does not mark because on Linux the kernel wakes it.
 bool OnlyOurs(int operation, const uint32_t* address, uint32_t value) {
   if ((operation & FUTEX_PRIVATE_FLAG) != 0 || runtime().stacks.Contains(address)) return true;
   Thread* thread = runtime().threads.Find(static_cast<int>(value));
   return thread != nullptr && thread->clear_tid == address;
 }
 
-long Wait(Scheduler* scheduler, uint32_t* address, uint32_t expected, uint32_t bits, uint64_t deadline) {
+long Wait(Scheduler* scheduler, uint32_t* address, uint32_t expected, uint32_t bits,
+          uint64_t deadline) {
   for (;;) {
     long result = runtime().parking.Wait(address, expected, bits, deadline);
     if (result != -EINTR || !GoesOn(scheduler)) return result;
@@ -47,28 +48,32 @@ long Wait(Scheduler* scheduler, uint32_t* address, uint32_t expected, uint32_t b
 }
 
 // A futex that other processes may share is the kernel's: a worker waits there.
-long WaitInKernel(Scheduler* scheduler, uint32_t* address, uint32_t expected, uint32_t bits, uint64_t deadline) {
+long WaitInKernel(Scheduler* scheduler, uint32_t* address, uint32_t expected, uint32_t bits,
+                  uint64_t deadline) {
   uint32_t value;
   if (!LoadUserWord(address, &value)) return -EFAULT;
   if (value != expected) return -EAGAIN;
   struct timespec until = ToTimespec(deadline);
-  return CallOnWorker(scheduler, Lane::kOther, SYS_futex, reinterpret_cast<long>(address), FUTEX_WAIT_BITSET, expected,
+  return CallOnWorker(scheduler, Lane::kOther, SYS_futex, reinterpret_cast<long>(address),
+                      FUTEX_WAIT_BITSET, expected,
                       deadline == kNever ? 0 : reinterpret_cast<long>(&until), 0, bits);
 }
 
-long FutexWait(Scheduler* scheduler, uint32_t* address, int operation, uint32_t expected, uint32_t bits,
-               const struct timespec* timeout) {
+long FutexWait(Scheduler* scheduler, uint32_t* address, int operation, uint32_t expected,
+               uint32_t bits, const struct timespec* timeout) {
   if (bits == 0) return -EINVAL;
   uint64_t deadline;
   if (long bad = DeadlineOf(operation, timeout, &deadline)) return bad;
-  return OnlyOurs(operation, address, expected) ? Wait(scheduler, address, expected, bits, deadline)
-                                                : WaitInKernel(scheduler, address, expected, bits, deadline);
+  return OnlyOurs(operation, address, expected)
+             ? Wait(scheduler, address, expected, bits, deadline)
+             : WaitInKernel(scheduler, address, expected, bits, deadline);
 }
 
 long WakeUp(uint32_t* address, int operation, int count, uint32_t bits) {
   if (bits == 0) return -EINVAL;
   long woken = runtime().parking.Wake(address, count, bits);
-  bool others = (operation & FUTEX_PRIVATE_FLAG) == 0 || runtime().foreign_threads.load(std::memory_order_relaxed);
+  bool others = (operation & FUTEX_PRIVATE_FLAG) == 0 ||
+                runtime().foreign_threads.load(std::memory_order_relaxed);
   if (others && woken < count) {
     long more = RawSyscall(SYS_futex, address, operation, count - woken, nullptr, nullptr, bits);
     if (more > 0) woken += more;
@@ -77,7 +82,8 @@ long WakeUp(uint32_t* address, int operation, int count, uint32_t bits) {
 }
 
 // FUTEX_WAKE_OP: futex(2).
-long WakeOperation(uint32_t* address, int operation, int count, int count2, uint32_t* address2, uint32_t encoded) {
+long WakeOperation(uint32_t* address, int operation, int count, int count2, uint32_t* address2,
+                   uint32_t encoded) {
   auto op = encoded >> 28;
   auto compare = encoded >> 24 & 0xf;
   int32_t argument = static_cast<int32_t>(encoded << 8) >> 20;
@@ -86,22 +92,46 @@ long WakeOperation(uint32_t* address, int operation, int count, int count2, uint
   int32_t old;
   auto* word = reinterpret_cast<int32_t*>(address2);
   switch (op & 7) {
-    case FUTEX_OP_SET: old = __atomic_exchange_n(word, argument, __ATOMIC_SEQ_CST); break;
-    case FUTEX_OP_ADD: old = __atomic_fetch_add(word, argument, __ATOMIC_SEQ_CST); break;
-    case FUTEX_OP_OR: old = __atomic_fetch_or(word, argument, __ATOMIC_SEQ_CST); break;
-    case FUTEX_OP_ANDN: old = __atomic_fetch_and(word, ~argument, __ATOMIC_SEQ_CST); break;
-    case FUTEX_OP_XOR: old = __atomic_fetch_xor(word, argument, __ATOMIC_SEQ_CST); break;
-    default: return -ENOSYS;
+    case FUTEX_OP_SET:
+      old = __atomic_exchange_n(word, argument, __ATOMIC_SEQ_CST);
+      break;
+    case FUTEX_OP_ADD:
+      old = __atomic_fetch_add(word, argument, __ATOMIC_SEQ_CST);
+      break;
+    case FUTEX_OP_OR:
+      old = __atomic_fetch_or(word, argument, __ATOMIC_SEQ_CST);
+      break;
+    case FUTEX_OP_ANDN:
+      old = __atomic_fetch_and(word, ~argument, __ATOMIC_SEQ_CST);
+      break;
+    case FUTEX_OP_XOR:
+      old = __atomic_fetch_xor(word, argument, __ATOMIC_SEQ_CST);
+      break;
+    default:
+      return -ENOSYS;
   }
   bool second;
   switch (compare) {
-    case FUTEX_OP_CMP_EQ: second = old == against; break;
-    case FUTEX_OP_CMP_NE: second = old != against; break;
-    case FUTEX_OP_CMP_LT: second = old < against; break;
-    case FUTEX_OP_CMP_LE: second = old <= against; break;
-    case FUTEX_OP_CMP_GT: second = old > against; break;
-    case FUTEX_OP_CMP_GE: second = old >= against; break;
-    default: return -ENOSYS;
+    case FUTEX_OP_CMP_EQ:
+      second = old == against;
+      break;
+    case FUTEX_OP_CMP_NE:
+      second = old != against;
+      break;
+    case FUTEX_OP_CMP_LT:
+      second = old < against;
+      break;
+    case FUTEX_OP_CMP_LE:
+      second = old <= against;
+      break;
+    case FUTEX_OP_CMP_GT:
+      second = old > against;
+      break;
+    case FUTEX_OP_CMP_GE:
+      second = old >= against;
+      break;
+    default:
+      return -ENOSYS;
   }
   int plain = FUTEX_WAKE | (operation & FUTEX_PRIVATE_FLAG);
   long woken = WakeUp(address, plain, count, kAllBits);
@@ -109,13 +139,15 @@ long WakeOperation(uint32_t* address, int operation, int count, int count2, uint
   return woken;
 }
 
-// Priority-inheriting locks: the word holds the owner's id; who waits sets FUTEX_WAITERS and parks on the word, and the
-// owner hands over by writing the next owner's id for it.
+// Priority-inheriting locks: the word holds the owner's id; who waits sets FUTEX_WAITERS and parks
+// on the word, and the owner hands over by writing the next owner's id for it.
 //
-// One shared with other processes is looked at again now and then: no wake-up of theirs reaches our table.
+// One shared with other processes is looked at again now and then: no wake-up of theirs reaches our
+// table.
 constexpr uint64_t kLookAgain = 2'000'000;  // nanoseconds
 
-long LockPi(Scheduler* scheduler, uint32_t* address, int operation, const struct timespec* timeout, bool try_only) {
+long LockPi(Scheduler* scheduler, uint32_t* address, int operation, const struct timespec* timeout,
+            bool try_only) {
   uint64_t deadline;
   if (long bad = DeadlineOf(operation, timeout, &deadline)) return bad;
   bool shared = (operation & FUTEX_PRIVATE_FLAG) == 0;
@@ -128,18 +160,23 @@ long LockPi(Scheduler* scheduler, uint32_t* address, int operation, const struct
     if (owner == 0) {
       uint32_t waiters = runtime().parking.HasWaiters(address) ? FUTEX_WAITERS : 0;
       uint32_t mine = self | waiters | (word & FUTEX_OWNER_DIED);
-      if (__atomic_compare_exchange_n(address, &word, mine, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) return 0;
+      if (__atomic_compare_exchange_n(address, &word, mine, false, __ATOMIC_SEQ_CST,
+                                      __ATOMIC_SEQ_CST))
+        return 0;
       continue;
     }
     if (try_only) return -EAGAIN;
     if ((word & FUTEX_WAITERS) == 0) {
       uint32_t marked = word | FUTEX_WAITERS;
-      if (!__atomic_compare_exchange_n(address, &word, marked, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) continue;
+      if (!__atomic_compare_exchange_n(address, &word, marked, false, __ATOMIC_SEQ_CST,
+                                       __ATOMIC_SEQ_CST))
+        continue;
       word = marked;
     }
     uint64_t look = shared ? runtime().clock.Now() + kLookAgain : kNever;
     runtime().parking.Wait(address, word, kAllBits, look < deadline ? look : deadline);
-    // Interrupted or not: FUTEX_LOCK_PI restarts always, as pthread_mutex_lock must not fail with EINTR.
+    // Interrupted or not: FUTEX_LOCK_PI restarts always, as pthread_mutex_lock must not fail with
+    // EINTR.
     if (deadline != kNever && runtime().clock.Now() >= deadline) return -ETIMEDOUT;
   }
 }
@@ -150,7 +187,8 @@ long UnlockPi(Scheduler* scheduler, uint32_t* address, int operation) {
   if ((word & FUTEX_TID_MASK) != self) return -EPERM;
   // Waiters compete for the free word; the first in line is woken to do so.
   uint32_t released = runtime().parking.HasWaiters(address) ? FUTEX_WAITERS : 0;
-  while (!__atomic_compare_exchange_n(address, &word, released, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+  while (!__atomic_compare_exchange_n(address, &word, released, false, __ATOMIC_SEQ_CST,
+                                      __ATOMIC_SEQ_CST)) {
   }
   WakeUp(address, FUTEX_WAKE | (operation & FUTEX_PRIVATE_FLAG), 1, kAllBits);
   return 0;
@@ -158,15 +196,17 @@ long UnlockPi(Scheduler* scheduler, uint32_t* address, int operation) {
 
 }  // namespace
 
-long Futex(Scheduler* scheduler, uint32_t* address, int operation, uint32_t value, const struct timespec* timeout,
-           uint32_t* address2, uint32_t value3) {
+long Futex(Scheduler* scheduler, uint32_t* address, int operation, uint32_t value,
+           const struct timespec* timeout, uint32_t* address2, uint32_t value3) {
   if ((reinterpret_cast<uintptr_t>(address) & 3) != 0) return -EINVAL;
   auto count = static_cast<int>(value);
   auto count2 = static_cast<int>(reinterpret_cast<intptr_t>(timeout));
   int command = operation & FUTEX_CMD_MASK;
   // Waits have sections of their own: a signal that ends one is handled where that section ends.
-  if (command == FUTEX_WAIT) return FutexWait(scheduler, address, operation, value, kAllBits, timeout);
-  if (command == FUTEX_WAIT_BITSET) return FutexWait(scheduler, address, operation, value, value3, timeout);
+  if (command == FUTEX_WAIT)
+    return FutexWait(scheduler, address, operation, value, kAllBits, timeout);
+  if (command == FUTEX_WAIT_BITSET)
+    return FutexWait(scheduler, address, operation, value, value3, timeout);
   if (command == FUTEX_LOCK_PI || command == FUTEX_LOCK_PI2) {
     return LockPi(scheduler, address, operation, timeout, false);
   }
@@ -186,24 +226,29 @@ long Futex(Scheduler* scheduler, uint32_t* address, int operation, uint32_t valu
       if (count < 0 || count2 < 0) return -EINVAL;
       if ((operation & FUTEX_PRIVATE_FLAG) == 0) break;
       return runtime().parking.Requeue(address, count, address2, count2, &value3);
-    case FUTEX_WAKE_OP: return WakeOperation(address, operation, count, count2, address2, value3);
-    case FUTEX_TRYLOCK_PI: return LockPi(scheduler, address, operation, nullptr, true);
-    case FUTEX_UNLOCK_PI: return UnlockPi(scheduler, address, operation);
-    default: break;
+    case FUTEX_WAKE_OP:
+      return WakeOperation(address, operation, count, count2, address2, value3);
+    case FUTEX_TRYLOCK_PI:
+      return LockPi(scheduler, address, operation, nullptr, true);
+    case FUTEX_UNLOCK_PI:
+      return UnlockPi(scheduler, address, operation);
+    default:
+      break;
   }
   return RawSyscall(SYS_futex, address, operation, value, timeout, address2, value3);
 }
 
-long ForeignFutex(uint32_t* address, int operation, uint32_t value, const struct timespec* timeout, uint32_t* address2,
-                  uint32_t value3) {
+long ForeignFutex(uint32_t* address, int operation, uint32_t value, const struct timespec* timeout,
+                  uint32_t* address2, uint32_t value3) {
   if (runtime().active) {
     runtime().foreign_threads.store(true, std::memory_order_seq_cst);
     int command = operation & FUTEX_CMD_MASK;
     if (command == FUTEX_WAKE || command == FUTEX_WAKE_BITSET) {
-      int woken = runtime().parking.Wake(address, static_cast<int>(value), command == FUTEX_WAKE ? kAllBits : value3);
+      int woken = runtime().parking.Wake(address, static_cast<int>(value),
+                                         command == FUTEX_WAKE ? kAllBits : value3);
       if (woken >= static_cast<int>(value)) return woken;
-      long more = RawSyscall(SYS_futex, address, operation, value - static_cast<uint32_t>(woken), timeout, address2,
-                             value3);
+      long more = RawSyscall(SYS_futex, address, operation, value - static_cast<uint32_t>(woken),
+                             timeout, address2, value3);
       return more < 0 ? more : more + woken;
     }
   }
@@ -216,7 +261,8 @@ void MarkDead(Scheduler* scheduler, Thread* thread, uint32_t* word) {
   uint32_t value = __atomic_load_n(word, __ATOMIC_SEQ_CST);
   while ((value & FUTEX_TID_MASK) == static_cast<uint32_t>(thread->tid)) {
     uint32_t dead = (value & FUTEX_WAITERS) | FUTEX_OWNER_DIED;
-    if (!__atomic_compare_exchange_n(word, &value, dead, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) continue;
+    if (!__atomic_compare_exchange_n(word, &value, dead, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+      continue;
     if ((value & FUTEX_WAITERS) != 0) Futex(scheduler, word, FUTEX_WAKE, 1, nullptr, nullptr, 0);
     return;
   }
@@ -232,7 +278,8 @@ void ReleaseRobustList(Scheduler* scheduler, Thread* thread) {
     return reinterpret_cast<uint32_t*>((reinterpret_cast<uintptr_t>(entry) & ~kPi) +
                                        static_cast<uintptr_t>(head->futex_offset));
   };
-  auto* pending = reinterpret_cast<struct robust_list*>(reinterpret_cast<uintptr_t>(head->list_op_pending) & ~kPi);
+  auto* pending = reinterpret_cast<struct robust_list*>(
+      reinterpret_cast<uintptr_t>(head->list_op_pending) & ~kPi);
   struct robust_list* entry = head->list.next;
   // The list may be a broken program's: bounded, as in the kernel (ROBUST_LIST_LIMIT).
   for (int left = 2048; left > 0 && entry != nullptr; --left) {

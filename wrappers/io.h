@@ -1,8 +1,9 @@
 // Try, else park: how every call on a socket, pipe or other pollable descriptor is answered.
 //
-// An attempt that cannot block is made; where the kernel answers EAGAIN, and the program did not ask for that answer,
-// the thread parks on the descriptor with its time-out and tries again. Readiness is remembered, so that an attempt
-// known to fail is not made (the short-read rule, design section 5).
+// An attempt that cannot block is made; where the kernel answers EAGAIN, and the program did not
+// ask for that answer, the thread parks on the descriptor with its time-out and tries again.
+// Readiness is remembered, so that an attempt known to fail is not made (the short-read rule,
+// design section 5).
 //
 // Source: read(2), write(2), recv(2), send(2), socket(7) for SO_RCVTIMEO and SO_SNDTIMEO.
 #ifndef BOBBIN_WRAPPERS_IO_H_
@@ -18,16 +19,23 @@ namespace bobbin {
 // Which way a call moves data.
 enum class Direction : uint8_t { kRead, kWrite };
 
-inline uint32_t PollBits(Direction direction) { return direction == Direction::kRead ? POLLIN : POLLOUT; }
-inline uint8_t ReadyBit(Direction direction) { return direction == Direction::kRead ? View::kRead : View::kWrite; }
+inline uint32_t PollBits(Direction direction) {
+  return direction == Direction::kRead ? POLLIN : POLLOUT;
+}
+inline uint8_t ReadyBit(Direction direction) {
+  return direction == Direction::kRead ? View::kRead : View::kWrite;
+}
 
-// The time at which a blocking call on `fd` gives up for SO_RCVTIMEO or SO_SNDTIMEO; kNever where none is set.
+// The time at which a blocking call on `fd` gives up for SO_RCVTIMEO or SO_SNDTIMEO; kNever where
+// none is set.
 uint64_t SocketDeadline(int fd, Direction direction);
 
 // One wait of a call on one descriptor, which the descriptor's closing may move to a stand-in.
 class DescriptorWait {
  public:
-  DescriptorWait(Scheduler* scheduler, int fd) : scheduler_(scheduler), original_(fd) { waiter_.fd = fd; }
+  DescriptorWait(Scheduler* scheduler, int fd) : scheduler_(scheduler), original_(fd) {
+    waiter_.fd = fd;
+  }
   ~DescriptorWait() {
     if (waiter_.fd != original_) scheduler_->ReleaseOrphan(waiter_.fd);
   }
@@ -55,20 +63,21 @@ class DescriptorWait {
   Waiter waiter_;
 };
 
-// Parks until `fd` is ready and repeats `attempt` until it answers something else than EAGAIN: the slow half of
-// TryElsePark. `once` is the attempt's state; attempt(state, fd).
-long ParkAndTry(Scheduler* scheduler, int fd, Direction direction, long (*attempt)(void*, int), void* state,
-                size_t wanted);
+// Parks until `fd` is ready and repeats `attempt` until it answers something else than EAGAIN: the
+// slow half of TryElsePark. `once` is the attempt's state; attempt(state, fd).
+long ParkAndTry(Scheduler* scheduler, int fd, Direction direction, long (*attempt)(void*, int),
+                void* state, size_t wanted);
 
-// Updates what is known after an attempt for `wanted` bytes answered `result`. The direction's ready bit was cleared
-// before the attempt, so that an event between the two is not lost.
-void NoteAttempt(Scheduler* scheduler, View* view, FileKind kind, Direction direction, long result, size_t wanted);
+// Updates what is known after an attempt for `wanted` bytes answered `result`. The direction's
+// ready bit was cleared before the attempt, so that an event between the two is not lost.
+void NoteAttempt(Scheduler* scheduler, View* view, FileKind kind, Direction direction, long result,
+                 size_t wanted);
 
-// Makes `attempt(fd)`, which never blocks, until it answers other than EAGAIN or the program wants to see EAGAIN.
-// `dont_wait`: this call was asked not to block (MSG_DONTWAIT).
+// Makes `attempt(fd)`, which never blocks, until it answers other than EAGAIN or the program wants
+// to see EAGAIN. `dont_wait`: this call was asked not to block (MSG_DONTWAIT).
 template <typename Attempt>
-inline long TryElsePark(Scheduler* scheduler, int fd, Direction direction, bool dont_wait, size_t wanted,
-                        Attempt attempt) {
+inline long TryElsePark(Scheduler* scheduler, int fd, Direction direction, bool dont_wait,
+                        size_t wanted, Attempt attempt) {
   View* view = scheduler->ViewOf(fd);
   if (__builtin_expect(view == nullptr, 0)) return attempt(fd);
   FileKind kind = runtime().descriptors.Kind(fd);
@@ -80,8 +89,8 @@ inline long TryElsePark(Scheduler* scheduler, int fd, Direction direction, bool 
     if (__builtin_expect(result != -EAGAIN || dont_wait, 1)) return result;
   }
   return ParkAndTry(
-      scheduler, fd, direction, [](void* state, int at) { return (*static_cast<Attempt*>(state))(at); }, &attempt,
-      wanted);
+      scheduler, fd, direction,
+      [](void* state, int at) { return (*static_cast<Attempt*>(state))(at); }, &attempt, wanted);
 }
 
 // Handlers.

@@ -4,9 +4,11 @@
 
 namespace bobbin {
 
-long Mmap(Scheduler* scheduler, void* address, size_t length, int protection, int flags, int fd, int64_t offset) {
+long Mmap(Scheduler* scheduler, void* address, size_t length, int protection, int flags, int fd,
+          int64_t offset) {
   constexpr int kStackFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK;
-  bool stack = address == nullptr && protection == PROT_NONE && (flags & ~MAP_NORESERVE) == kStackFlags;
+  bool stack =
+      address == nullptr && protection == PROT_NONE && (flags & ~MAP_NORESERVE) == kStackFlags;
   if (stack && length % 4096 == 0) {
     RuntimeSection section(scheduler);
     if (void* block = runtime().stacks.Allocate(length)) return reinterpret_cast<long>(block);
@@ -21,7 +23,8 @@ long Munmap(Scheduler* scheduler, void* address, size_t length) {
 }
 
 long Mprotect(Scheduler* scheduler, void* address, size_t length, int protection) {
-  if (!runtime().stacks.Contains(address)) return RawSyscall(SYS_mprotect, address, length, protection);
+  if (!runtime().stacks.Contains(address))
+    return RawSyscall(SYS_mprotect, address, length, protection);
   RuntimeSection section(scheduler);
   return runtime().stacks.Protect(address, length, protection);
 }

@@ -19,8 +19,8 @@ namespace {
 constexpr uint64_t kFirstPause = 500'000;
 constexpr uint64_t kLongestPause = 20'000'000;
 
-// Parks until child `process` may have changed state: on its pidfd where it has one and its end is what counts, else
-// for a while that grows with each time.
+// Parks until child `process` may have changed state: on its pidfd where it has one and its end is
+// what counts, else for a while that grows with each time.
 long WaitForChild(Scheduler* scheduler, int process, bool only_end, uint64_t* pause) {
   if (process > 0 && only_end) {
     long fd = RawSyscall(SYS_pidfd_open, process, 0);
@@ -56,7 +56,8 @@ long Wait4(Scheduler* scheduler, int process, int* status, int options, struct r
   }
 }
 
-long Waitid(Scheduler* scheduler, int kind, int id, siginfo_t* info, int options, struct rusage* usage) {
+long Waitid(Scheduler* scheduler, int kind, int id, siginfo_t* info, int options,
+            struct rusage* usage) {
   uint64_t pause = kFirstPause;
   for (;;) {
     siginfo_t mine = {};
@@ -70,7 +71,8 @@ long Waitid(Scheduler* scheduler, int kind, int id, siginfo_t* info, int options
   }
 }
 
-long Prctl(Scheduler* scheduler, int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d) {
+long Prctl(Scheduler* scheduler, int option, unsigned long a, unsigned long b, unsigned long c,
+           unsigned long d) {
   Thread* self = scheduler->current();
   auto* text = reinterpret_cast<char*>(a);
   if (option == PR_SET_NAME && text != nullptr) {

@@ -12,9 +12,12 @@ struct rusage;
 namespace bobbin {
 
 long Wait4(Scheduler* scheduler, int process, int* status, int options, struct rusage* usage);
-long Waitid(Scheduler* scheduler, int kind, int id, siginfo_t* info, int options, struct rusage* usage);
-long Prctl(Scheduler* scheduler, int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d);
-// The sched_* calls that name a thread: a user thread's answer is that of the kernel thread it runs on.
+long Waitid(Scheduler* scheduler, int kind, int id, siginfo_t* info, int options,
+            struct rusage* usage);
+long Prctl(Scheduler* scheduler, int option, unsigned long a, unsigned long b, unsigned long c,
+           unsigned long d);
+// The sched_* calls that name a thread: a user thread's answer is that of the kernel thread it runs
+// on.
 long OnKernelThread(Scheduler* scheduler, long nr, int tid, long a, long b);
 long Flock(Scheduler* scheduler, int fd, int operation);
 

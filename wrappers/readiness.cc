@@ -14,7 +14,8 @@ namespace {
 
 constexpr int kOnStack = 8;  // descriptors of one poll whose waits fit the thread's stack
 
-// Memory for one call: on the caller's stack where it fits, else mapped, for malloc's locks are out of reach here.
+// Memory for one call: on the caller's stack where it fits, else mapped, for malloc's locks are out
+// of reach here.
 class Scratch {
  public:
   Scratch(void* small, size_t small_size, size_t wanted) : memory_(small) {
@@ -55,7 +56,8 @@ long ParkOnAll(Scheduler* scheduler, struct pollfd* set, unsigned long count, ui
   int used = 0;
   for (unsigned long i = 0; i < count; ++i) {
     if (set[i].fd < 0) continue;
-    // A file that is always ready would have made the kernel answer: what the poller refuses cannot become ready.
+    // A file that is always ready would have made the kernel answer: what the poller refuses cannot
+    // become ready.
     waiters[used] = Waiter();
     waiters[used].fd = set[i].fd;
     waiters[used].events = static_cast<uint16_t>(set[i].events);
@@ -69,20 +71,22 @@ long ParkOnAll(Scheduler* scheduler, struct pollfd* set, unsigned long count, ui
   long result = scheduler->WaitReady(waiters, used, request);
   for (int i = 0, at = 0; i < used; ++i, ++at) {
     while (set[at].fd < 0) ++at;
-    // Closed meanwhile: Linux goes on with the file it had; we report it as poll does a closed number from now on.
+    // Closed meanwhile: Linux goes on with the file it had; we report it as poll does a closed
+    // number from now on.
     if (waiters[i].fd != set[at].fd) scheduler->ReleaseOrphan(waiters[i].fd);
   }
   return result;
 }
 
-// One stream socket, waited for to be readable, which is known not to be: the wait for the next request.
-// Returns: -EAGAIN when the common path must decide.
+// One stream socket, waited for to be readable, which is known not to be: the wait for the next
+// request. Returns: -EAGAIN when the common path must decide.
 long PollRemembered(Scheduler* scheduler, struct pollfd* one, int64_t timeout) {
   constexpr short kRead = POLLIN | POLLRDNORM | POLLRDHUP;
   View* view = scheduler->ViewOf(one->fd);
   if (view == nullptr || (one->events & ~kRead) != 0 || (one->events & POLLIN) == 0) return -EAGAIN;
   Descriptor* d = runtime().descriptors.Find(one->fd);
-  if (d->kind.load(std::memory_order_relaxed) != FileKind::kTcp || d->Has(Descriptor::kShared)) return -EAGAIN;
+  if (d->kind.load(std::memory_order_relaxed) != FileKind::kTcp || d->Has(Descriptor::kShared))
+    return -EAGAIN;
   // Not yet watched: the poller will report what is there at once, which is as good as asking.
   bool fresh = !view->watched && scheduler->poller()->persistent();
   if ((view->ready & View::kRead) != 0 && !fresh) return -EAGAIN;
@@ -96,15 +100,18 @@ long PollRemembered(Scheduler* scheduler, struct pollfd* one, int64_t timeout) {
   }
   if (waited == -EINTR && !GoesOnUnhandled(scheduler)) return -EINTR;
   if (waited < 0) return -EAGAIN;
-  one->revents = static_cast<short>(wait.happened() & (static_cast<unsigned>(one->events) | POLLERR | POLLHUP));
+  one->revents = static_cast<short>(wait.happened() &
+                                    (static_cast<unsigned>(one->events) | POLLERR | POLLHUP));
   // An end of the stream is readable too, whatever bits announced it.
-  if ((wait.happened() & (POLLRDHUP | POLLHUP | POLLERR)) != 0) one->revents |= one->events & (POLLIN | POLLRDNORM);
+  if ((wait.happened() & (POLLRDHUP | POLLHUP | POLLERR)) != 0)
+    one->revents |= one->events & (POLLIN | POLLRDNORM);
   return one->revents != 0 ? 1 : -EAGAIN;
 }
 
 }  // namespace
 
-long Poll(Scheduler* scheduler, struct pollfd* set, unsigned long count, int64_t timeout, const uint64_t* mask) {
+long Poll(Scheduler* scheduler, struct pollfd* set, unsigned long count, int64_t timeout,
+          const uint64_t* mask) {
   if (count == 1 && timeout != 0 && mask == nullptr && set->fd >= 0) {
     long result = PollRemembered(scheduler, set, timeout);
     if (result != -EAGAIN) return result;
@@ -133,7 +140,8 @@ long Poll(Scheduler* scheduler, struct pollfd* set, unsigned long count, int64_t
     if (result < 0 && result != -EINTR) {
       // A descriptor the poller cannot watch for us: look again now and then.
       uint64_t again = runtime().clock.Now() + 2'000'000;
-      if (ParkOnAll(scheduler, set, 0, again < deadline ? again : deadline) == -EINTR && !GoesOnUnhandled(scheduler)) {
+      if (ParkOnAll(scheduler, set, 0, again < deadline ? again : deadline) == -EINTR &&
+          !GoesOnUnhandled(scheduler)) {
         return -EINTR;
       }
       if (runtime().clock.Now() >= deadline) return AskKernel(set, count);
@@ -141,8 +149,10 @@ long Poll(Scheduler* scheduler, struct pollfd* set, unsigned long count, int64_t
   }
 }
 
-long PollMilliseconds(Scheduler* scheduler, struct pollfd* set, unsigned long count, int milliseconds) {
-  return Poll(scheduler, set, count, milliseconds < 0 ? -1 : int64_t{milliseconds} * 1'000'000, nullptr);
+long PollMilliseconds(Scheduler* scheduler, struct pollfd* set, unsigned long count,
+                      int milliseconds) {
+  return Poll(scheduler, set, count, milliseconds < 0 ? -1 : int64_t{milliseconds} * 1'000'000,
+              nullptr);
 }
 
 long Ppoll(Scheduler* scheduler, struct pollfd* set, unsigned long count, struct timespec* timeout,
@@ -155,7 +165,8 @@ long Ppoll(Scheduler* scheduler, struct pollfd* set, unsigned long count, struct
   if (timeout != nullptr) {
     // The system call, unlike libc's ppoll, says how much time was left.
     uint64_t spent = runtime().clock.Now() - start;
-    *timeout = ToTimespec(spent < static_cast<uint64_t>(limit) ? static_cast<uint64_t>(limit) - spent : 0);
+    *timeout =
+        ToTimespec(spent < static_cast<uint64_t>(limit) ? static_cast<uint64_t>(limit) - spent : 0);
   }
   return result;
 }
@@ -165,8 +176,8 @@ namespace {
 bool Has(const fd_set* set, int fd) { return set != nullptr && FD_ISSET(fd, set); }
 
 // select(2) in terms of poll(2), as the kernel itself has it.
-long SelectByPoll(Scheduler* scheduler, int count, fd_set* read, fd_set* write, fd_set* except, int64_t timeout,
-                  const uint64_t* mask) {
+long SelectByPoll(Scheduler* scheduler, int count, fd_set* read, fd_set* write, fd_set* except,
+                  int64_t timeout, const uint64_t* mask) {
   if (count < 0) return -EINVAL;
   struct rlimit limit = {};
   RawSyscall(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, &limit);
@@ -177,8 +188,8 @@ long SelectByPoll(Scheduler* scheduler, int count, fd_set* read, fd_set* write, 
   if (set == nullptr) return -ENOMEM;
   unsigned long used = 0;
   for (int fd = 0; fd < count; ++fd) {
-    int events = (Has(read, fd) ? POLLIN | POLLRDNORM : 0) | (Has(write, fd) ? POLLOUT | POLLWRNORM : 0) |
-                 (Has(except, fd) ? POLLPRI : 0);
+    int events = (Has(read, fd) ? POLLIN | POLLRDNORM : 0) |
+                 (Has(write, fd) ? POLLOUT | POLLWRNORM : 0) | (Has(except, fd) ? POLLPRI : 0);
     if (events != 0) set[used++] = {fd, static_cast<short>(events), 0};
   }
   long result = Poll(scheduler, set, used, timeout, mask);
@@ -205,25 +216,27 @@ long SelectByPoll(Scheduler* scheduler, int count, fd_set* read, fd_set* write, 
 
 }  // namespace
 
-long Select(Scheduler* scheduler, int count, fd_set* read, fd_set* write, fd_set* except, struct timeval* timeout) {
+long Select(Scheduler* scheduler, int count, fd_set* read, fd_set* write, fd_set* except,
+            struct timeval* timeout) {
   int64_t limit = -1;
   if (timeout != nullptr) {
     if (timeout->tv_sec < 0 || timeout->tv_usec < 0) return -EINVAL;
-    limit = static_cast<int64_t>(
-        ToNanoseconds({timeout->tv_sec + timeout->tv_usec / 1'000'000, timeout->tv_usec % 1'000'000 * 1000}));
+    limit = static_cast<int64_t>(ToNanoseconds(
+        {timeout->tv_sec + timeout->tv_usec / 1'000'000, timeout->tv_usec % 1'000'000 * 1000}));
   }
   uint64_t start = timeout == nullptr ? 0 : runtime().clock.Now();
   long result = SelectByPoll(scheduler, count, read, write, except, limit, nullptr);
   if (timeout != nullptr) {
     uint64_t spent = runtime().clock.Now() - start;
     uint64_t left = spent < static_cast<uint64_t>(limit) ? static_cast<uint64_t>(limit) - spent : 0;
-    *timeout = {static_cast<time_t>(left / 1'000'000'000), static_cast<suseconds_t>(left % 1'000'000'000 / 1000)};
+    *timeout = {static_cast<time_t>(left / 1'000'000'000),
+                static_cast<suseconds_t>(left % 1'000'000'000 / 1000)};
   }
   return result;
 }
 
-long Pselect6(Scheduler* scheduler, int count, fd_set* read, fd_set* write, fd_set* except, struct timespec* timeout,
-              const MaskArgument* mask) {
+long Pselect6(Scheduler* scheduler, int count, fd_set* read, fd_set* write, fd_set* except,
+              struct timespec* timeout, const MaskArgument* mask) {
   if (timeout != nullptr && !ValidTime(*timeout)) return -EINVAL;
   const uint64_t* bits = mask == nullptr ? nullptr : mask->mask;
   if (bits != nullptr && mask->size != sizeof *bits) return -EINVAL;
@@ -232,13 +245,14 @@ long Pselect6(Scheduler* scheduler, int count, fd_set* read, fd_set* write, fd_s
   long result = SelectByPoll(scheduler, count, read, write, except, limit, bits);
   if (timeout != nullptr) {
     uint64_t spent = runtime().clock.Now() - start;
-    *timeout = ToTimespec(spent < static_cast<uint64_t>(limit) ? static_cast<uint64_t>(limit) - spent : 0);
+    *timeout =
+        ToTimespec(spent < static_cast<uint64_t>(limit) ? static_cast<uint64_t>(limit) - spent : 0);
   }
   return result;
 }
 
-long EpollWait(Scheduler* scheduler, int epoll, struct epoll_event* events, int capacity, int64_t timeout,
-               const uint64_t* mask) {
+long EpollWait(Scheduler* scheduler, int epoll, struct epoll_event* events, int capacity,
+               int64_t timeout, const uint64_t* mask) {
   TemporaryMask masked(scheduler, mask);
   uint64_t deadline = timeout == 0 ? 0 : Deadline(timeout);
   DescriptorWait wait(scheduler, epoll);

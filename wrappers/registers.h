@@ -1,4 +1,5 @@
-// The user registers at a system call, as every way in that works on libc's text hands them to the table.
+// The user registers at a system call, as every way in that works on libc's text hands them to the
+// table.
 #ifndef BOBBIN_WRAPPERS_REGISTERS_H_
 #define BOBBIN_WRAPPERS_REGISTERS_H_
 
@@ -20,18 +21,22 @@ static_assert(offsetof(Registers, rsp) == 13 * 8 && offsetof(Registers, rip) == 
 
 extern "C" {
 
-// Answers the system call in `registers`; defined by the table. Returns what the call site finds in rax.
-// Touches no vector register except by switching to another thread (the shim that calls it saves them).
+// Answers the system call in `registers`; defined by the table. Returns what the call site finds in
+// rax. Touches no vector register except by switching to another thread (the shim that calls it
+// saves them).
 __attribute__((visibility("hidden"))) long bobbin_enter_from_text(Registers* registers);
 
-// Continues execution at registers->rip with every register of `registers` loaded and rax = 0: how the child of a
-// clone starts. Does not return.
-[[noreturn]] __attribute__((visibility("hidden"))) void bobbin_load_registers(const Registers* registers);
+// Continues execution at registers->rip with every register of `registers` loaded and rax = 0: how
+// the child of a clone starts. Does not return.
+[[noreturn]] __attribute__((visibility("hidden"))) void bobbin_load_registers(
+    const Registers* registers);
 
-// Makes the system call `nr` with the arguments in `parent`. In the child (result 0, on whatever stack the call gave
-// it) clears the GS base, so that every call of the child is plain Linux, and loads `child`. Returns in the parent only.
-__attribute__((visibility("hidden"))) long bobbin_clone_with_registers(long nr, const Registers* parent,
-                                                                      const Registers* child);
+// Makes the system call `nr` with the arguments in `parent`. In the child (result 0, on whatever
+// stack the call gave it) clears the GS base, so that every call of the child is plain Linux, and
+// loads `child`. Returns in the parent only.
+__attribute__((visibility("hidden"))) long bobbin_clone_with_registers(long nr,
+                                                                       const Registers* parent,
+                                                                       const Registers* child);
 }
 
 }  // namespace bobbin

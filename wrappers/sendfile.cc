@@ -37,7 +37,8 @@ struct Request {
 
 long SendSome(const Request& r) { return RawSyscall(SYS_sendfile, r.out, r.in, r.offset, r.count); }
 
-// The paper's second non-blocking form: where the socket is full the worker itself waits, up to a second.
+// The paper's second non-blocking form: where the socket is full the worker itself waits, up to a
+// second.
 long SendPolling(void* argument) {
   const auto& r = *static_cast<const Request*>(argument);
   long result = SendSome(r);
@@ -56,7 +57,8 @@ bool ResidentByMapping(int fd, off_t offset, size_t length) {
   if (at < 0 && at > -4096) return false;
   unsigned char pages[kInlineChunk / kPage + 2];
   bool resident = RawSyscall(SYS_mincore, at, bytes, pages) == 0;
-  for (size_t i = 0; resident && i < (bytes + kPage - 1) / kPage; ++i) resident = (pages[i] & 1) != 0;
+  for (size_t i = 0; resident && i < (bytes + kPage - 1) / kPage; ++i)
+    resident = (pages[i] & 1) != 0;
   RawSyscall(SYS_munmap, at, bytes);
   return resident;
 }
@@ -68,12 +70,15 @@ long WaitForRoom(Scheduler* scheduler, int out, uint64_t deadline) {
     View* view = scheduler->ViewOf(out);
     if (view == nullptr || (view->ready & View::kWrite) != 0) return 0;
     long waited = wait.Wait(POLLOUT, Waiting::kWritable, deadline);
-    if (waited == -EINTR && GoesOn(scheduler) && !(deadline != kNever && scheduler->current()->handled)) continue;
+    if (waited == -EINTR && GoesOn(scheduler) &&
+        !(deadline != kNever && scheduler->current()->handled))
+      continue;
     return waited == -ETIMEDOUT ? -EAGAIN : waited;
   }
 }
 
-// One step of the policy. Returns: bytes, 0 at the file's end, -EAGAIN where the socket is full, -errno.
+// One step of the policy. Returns: bytes, 0 at the file's end, -EAGAIN where the socket is full,
+// -errno.
 long Step(Scheduler* scheduler, Request* r, SendfilePolicy policy) {
   switch (policy) {
     case SendfilePolicy::kInline: {
@@ -81,7 +86,8 @@ long Step(Scheduler* scheduler, Request* r, SendfilePolicy policy) {
       if (r->count > kInlineChunk) r->count = kInlineChunk;
       off_t at = r->offset != nullptr ? *r->offset : RawSyscall(SYS_lseek, r->in, 0, SEEK_CUR);
       bool resident = at >= 0 && Resident(r->in, at, r->count);
-      ++(resident ? scheduler->counters().inline_sendfiles : scheduler->counters().worker_sendfiles);
+      ++(resident ? scheduler->counters().inline_sendfiles
+                  : scheduler->counters().worker_sendfiles);
       long result = resident ? SendSome(*r) : RunOnWorker(scheduler, Lane::kDisk, &SendOnce, r);
       r->count = left;
       return result;
@@ -128,7 +134,9 @@ long SpliceOrPark(Scheduler* scheduler, SpliceRequest* r) {
     // A socket's own mode decides for it, whatever the flag says.
     bool socket = table.Kind(r->in) == FileKind::kTcp || table.Kind(r->in) == FileKind::kSocket;
     bool would_block = socket && !ReadyNow(r->in, POLLIN);
-    long result = would_block ? -EAGAIN : disk ? RunOnWorker(scheduler, Lane::kDisk, &SpliceOnce, r) : SpliceOnce(r);
+    long result = would_block ? -EAGAIN
+                  : disk      ? RunOnWorker(scheduler, Lane::kDisk, &SpliceOnce, r)
+                              : SpliceOnce(r);
     if (result != -EAGAIN || wants_eagain) return result;
     scheduler->Expect(r->in, POLLIN);
     scheduler->Expect(r->out, POLLOUT);
@@ -137,7 +145,8 @@ long SpliceOrPark(Scheduler* scheduler, SpliceRequest* r) {
     int fd = in_ready ? r->out : r->in;
     if (table.ProgramNonblock(fd)) return -EAGAIN;
     DescriptorWait wait(scheduler, fd);
-    long waited = wait.Wait(in_ready ? POLLOUT : POLLIN, in_ready ? Waiting::kWritable : Waiting::kReadable, kNever);
+    long waited = wait.Wait(in_ready ? POLLOUT : POLLIN,
+                            in_ready ? Waiting::kWritable : Waiting::kReadable, kNever);
     if (waited == -EINTR && GoesOn(scheduler)) continue;
     if (waited < 0) return waited;
   }
@@ -145,8 +154,8 @@ long SpliceOrPark(Scheduler* scheduler, SpliceRequest* r) {
 
 }  // namespace
 
-long Splice(Scheduler* scheduler, int in, int64_t* in_offset, int out, int64_t* out_offset, size_t count,
-            unsigned flags) {
+long Splice(Scheduler* scheduler, int in, int64_t* in_offset, int out, int64_t* out_offset,
+            size_t count, unsigned flags) {
   SpliceRequest request = {in, out, in_offset, out_offset, count, flags, false};
   return SpliceOrPark(scheduler, &request);
 }
@@ -161,7 +170,8 @@ bool Resident(int fd, off_t offset, size_t length) {
   struct stat status;
   if (RawSyscall(SYS_fstat, fd, &status) < 0 || !S_ISREG(status.st_mode)) return false;
   if (offset >= status.st_size || length == 0) return true;
-  if (static_cast<off_t>(length) > status.st_size - offset) length = static_cast<size_t>(status.st_size - offset);
+  if (static_cast<off_t>(length) > status.st_size - offset)
+    length = static_cast<size_t>(status.st_size - offset);
   if (!no_cachestat.load(std::memory_order_relaxed)) {
     CacheRange range = {static_cast<uint64_t>(offset), length};
     CacheStatus cache;
@@ -193,7 +203,8 @@ long Sendfile(Scheduler* scheduler, int out, int in, off_t* offset, size_t count
   uint64_t deadline = SocketDeadline(out, Direction::kWrite);
   size_t done = 0;
   for (;;) {
-    long result = policy == SendfilePolicy::kNonblocking ? 0 : WaitForRoom(scheduler, out, deadline);
+    long result =
+        policy == SendfilePolicy::kNonblocking ? 0 : WaitForRoom(scheduler, out, deadline);
     if (result == 0) {
       scheduler->Expect(out, POLLOUT);
       result = Step(scheduler, &request, policy);

@@ -28,14 +28,16 @@ uint64_t SetMask(Scheduler* scheduler, uint64_t mask) {
     RuntimeSection section(scheduler);
     self->signal_mask = mask;
     self->mask_slot = rt.masks.Change(self->mask_slot, mask);
-    if ((self->pending_signals.load(std::memory_order_relaxed) & ~mask) != 0) scheduler->RequestAttention();
+    if ((self->pending_signals.load(std::memory_order_relaxed) & ~mask) != 0)
+      scheduler->RequestAttention();
   }
   // Outside the section: what the kernel holds pending is delivered here, to this thread.
   if (mask != scheduler->kernel_mask) scheduler->SetKernelMask(mask);
-  // A signal that everybody blocks from now on must not get in through the first scheduler's sleep, which may have begun
-  // before: when it has answered, it sleeps with the new mask.
+  // A signal that everybody blocks from now on must not get in through the first scheduler's sleep,
+  // which may have begun before: when it has answered, it sleeps with the new mask.
   if ((rt.masks.Intersection() & ~blocked_by_all) != 0 && scheduler->index() != 0) {
-    scheduler->CallOn(rt.schedulers[0], [](Scheduler*, void*) {}, nullptr);
+    scheduler->CallOn(
+        rt.schedulers[0], [](Scheduler*, void*) {}, nullptr);
   }
   return old;
 }
@@ -46,10 +48,17 @@ long RtSigprocmask(Scheduler* scheduler, int how, const uint64_t* set, uint64_t*
   if (set != nullptr) {
     uint64_t bits = *set;
     switch (how) {
-      case SIG_BLOCK: SetMask(scheduler, before | bits); break;
-      case SIG_UNBLOCK: SetMask(scheduler, before & ~bits); break;
-      case SIG_SETMASK: SetMask(scheduler, bits); break;
-      default: return -EINVAL;
+      case SIG_BLOCK:
+        SetMask(scheduler, before | bits);
+        break;
+      case SIG_UNBLOCK:
+        SetMask(scheduler, before & ~bits);
+        break;
+      case SIG_SETMASK:
+        SetMask(scheduler, bits);
+        break;
+      default:
+        return -EINVAL;
     }
   }
   if (old != nullptr) *old = before;
@@ -71,15 +80,16 @@ long RtSigsuspend(Scheduler* scheduler, const uint64_t* mask, size_t size) {
   return -EINTR;
 }
 
-long RtSigtimedwait(Scheduler* scheduler, const uint64_t* set, siginfo_t* info, const struct timespec* timeout,
-                    size_t size) {
+long RtSigtimedwait(Scheduler* scheduler, const uint64_t* set, siginfo_t* info,
+                    const struct timespec* timeout, size_t size) {
   if (size != sizeof *set || (timeout != nullptr && !ValidTime(*timeout))) return -EINVAL;
   uint64_t deadline = timeout == nullptr ? kNever : runtime().clock.Now() + ToNanoseconds(*timeout);
   uint64_t wanted = *set & ~kUnblockable;
   Thread* self = scheduler->current();
   int descriptor = -1;
   long result;
-  // A signal to the process is announced by a signalfd in the poller, one to this thread by its sender.
+  // A signal to the process is announced by a signalfd in the poller, one to this thread by its
+  // sender.
   for (;;) {
     siginfo_t taken;
     if (int signal = TakePending(self, wanted, &taken)) {
@@ -106,7 +116,8 @@ long RtSigtimedwait(Scheduler* scheduler, const uint64_t* set, siginfo_t* info, 
       DescriptorWait wait(scheduler, descriptor);
       waited = wait.Wait(POLLIN, Waiting::kSignal, deadline);
     } else {
-      waited = SleepUntil(scheduler, again < deadline ? again : deadline);  // no descriptor to be had
+      waited =
+          SleepUntil(scheduler, again < deadline ? again : deadline);  // no descriptor to be had
     }
     self->awaited_signals = 0;
     if (waited == -EINTR && self->handled) {
@@ -157,8 +168,10 @@ long SendToThread(Scheduler* scheduler, int process, int tid, int signal, const 
   if (process != 0 && process != rt.pid) return RawSyscall(SYS_tgkill, process, tid, signal);
   Thread* target = rt.threads.Find(tid);
   if (target == nullptr) {
-    // Not a user thread of ours: another process's thread (tkill), or one of our kernel threads, or nobody.
-    return process == 0 ? RawSyscall(SYS_tkill, tid, signal) : RawSyscall(SYS_tgkill, process, tid, signal);
+    // Not a user thread of ours: another process's thread (tkill), or one of our kernel threads, or
+    // nobody.
+    return process == 0 ? RawSyscall(SYS_tkill, tid, signal)
+                        : RawSyscall(SYS_tgkill, process, tid, signal);
   }
   if (signal == 0) return 0;
   if (signal == SIGKILL || signal == SIGSTOP) return RawSyscall(SYS_kill, rt.pid, signal);

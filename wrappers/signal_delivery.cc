@@ -40,8 +40,12 @@ Ring rings[kMaxSchedulers];
 // The kernel keeps both kinds of handler in one field (sigaction(2), SA_SIGINFO).
 using Handler = void (*)(int);
 using ActionHandler = void (*)(int, siginfo_t*, void*);
-Handler AsHandler(ActionHandler action) { return reinterpret_cast<Handler>(reinterpret_cast<void*>(action)); }
-ActionHandler AsAction(Handler handler) { return reinterpret_cast<ActionHandler>(reinterpret_cast<void*>(handler)); }
+Handler AsHandler(ActionHandler action) {
+  return reinterpret_cast<Handler>(reinterpret_cast<void*>(action));
+}
+ActionHandler AsAction(Handler handler) {
+  return reinterpret_cast<ActionHandler>(reinterpret_cast<void*>(handler));
+}
 
 bool IsHandler(void (*handler)(int)) { return handler != SIG_DFL && handler != SIG_IGN; }
 
@@ -52,8 +56,8 @@ void LearnAction(int signal) {
 }
 
 bool IsFault(int signal, const siginfo_t* info) {
-  bool kind = signal == SIGSEGV || signal == SIGBUS || signal == SIGFPE || signal == SIGILL || signal == SIGTRAP ||
-              signal == SIGSYS;
+  bool kind = signal == SIGSEGV || signal == SIGBUS || signal == SIGFPE || signal == SIGILL ||
+              signal == SIGTRAP || signal == SIGSYS;
   return kind && info->si_code > 0;
 }
 
@@ -65,7 +69,8 @@ void TakeDefaultAction(int signal) {
   RawSyscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &bit, nullptr, sizeof bit);
 }
 
-// Calls the program's handler for `signal` on the thread that runs, inside the kernel's signal frame.
+// Calls the program's handler for `signal` on the thread that runs, inside the kernel's signal
+// frame.
 void RunHandler(Scheduler* scheduler, int signal, siginfo_t* info, ucontext_t* context) {
   KernelAction action = actions[signal];
   if (!IsHandler(action.handler)) {
@@ -87,13 +92,15 @@ void RunHandler(Scheduler* scheduler, int signal, siginfo_t* info, ucontext_t* c
   if ((action.flags & SA_RESETHAND) != 0) {
     KernelAction plain = {SIG_DFL, 0, nullptr, 0};
     actions[signal] = plain;
-    if (signal != SIGSEGV && signal != SIGBUS) RawSyscall(SYS_rt_sigaction, signal, &plain, nullptr, sizeof plain.mask);
+    if (signal != SIGSEGV && signal != SIGBUS)
+      RawSyscall(SYS_rt_sigaction, signal, &plain, nullptr, sizeof plain.mask);
   }
   bool handled = self != nullptr && self->handled;
   bool restart = self == nullptr || self->restart;
   AsAction(action.handler)(signal, info, context);
   if (self != nullptr) {
-    // The handler's own calls may have been interrupted and have said so: what counts is the call it interrupted.
+    // The handler's own calls may have been interrupted and have said so: what counts is the call
+    // it interrupted.
     self->handled = handled;
     self->restart = restart;
     uint64_t after;
@@ -110,7 +117,9 @@ Thread* ChooseTarget(Scheduler* scheduler, int signal) {
   Thread* main = rt.threads.Find(rt.pid);
   if (main != nullptr && (main->signal_mask & bit) == 0) return main;
   Thread* current = scheduler->current();
-  if (current->state == ThreadState::kRunning && current->tid != 0 && (current->signal_mask & bit) == 0) return current;
+  if (current->state == ThreadState::kRunning && current->tid != 0 &&
+      (current->signal_mask & bit) == 0)
+    return current;
   struct Search {
     uint64_t bit;
     Thread* found;
@@ -118,7 +127,8 @@ Thread* ChooseTarget(Scheduler* scheduler, int signal) {
   rt.threads.ForEach(
       [](Thread* thread, void* argument) {
         auto* wanted = static_cast<Search*>(argument);
-        if ((thread->signal_mask & wanted->bit) != 0 || thread->state == ThreadState::kDone) return true;
+        if ((thread->signal_mask & wanted->bit) != 0 || thread->state == ThreadState::kDone)
+          return true;
         wanted->found = thread;
         return false;
       },
@@ -131,7 +141,8 @@ void RouteOne(Scheduler* scheduler, const siginfo_t& info) {
   Thread* target = TimerTarget(info);
   if (target == nullptr) target = ChooseTarget(scheduler, signal);
   if (target == nullptr) {
-    // Everyone blocks it now: back to the kernel, which holds it for the process while this kernel thread blocks it too.
+    // Everyone blocks it now: back to the kernel, which holds it for the process while this kernel
+    // thread blocks it too.
     uint64_t mask = scheduler->kernel_mask;
     scheduler->SetKernelMask(mask | SignalBit(signal));
     siginfo_t copy = info;
@@ -140,7 +151,8 @@ void RouteOne(Scheduler* scheduler, const siginfo_t& info) {
   }
   AddPending(target, info);
   bool blocked = (target->signal_mask & SignalBit(signal)) != 0;
-  bool awaited = (__atomic_load_n(&target->awaited_signals, __ATOMIC_RELAXED) & SignalBit(signal)) != 0;
+  bool awaited =
+      (__atomic_load_n(&target->awaited_signals, __ATOMIC_RELAXED) & SignalBit(signal)) != 0;
   if (blocked && !awaited) return;
   if (target == scheduler->current() && target->state == ThreadState::kRunning) {
     scheduler->RequestAttention();
@@ -181,7 +193,8 @@ void OnSignal(int signal, siginfo_t* info, void* context) {
   if (scheduler->in_runtime()) {
     Ring& ring = rings[scheduler->index()];
     bool twice = false;
-    for (int i = 0; i < ring.count && signal < 32; ++i) twice = twice || ring.signals[i].si_signo == signal;
+    for (int i = 0; i < ring.count && signal < 32; ++i)
+      twice = twice || ring.signals[i].si_signo == signal;
     if (!twice && ring.count < kRing) {
       ring.signals[ring.count] = *info;
       ring.signals[ring.count].si_signo = signal;
@@ -210,7 +223,8 @@ void Attend(Scheduler* scheduler) {
   siginfo_t info;
   while (int signal = TakePending(self, ~self->signal_mask, &info)) {
     if (!IsHandler(actions[signal].handler) && Ignored(signal)) continue;
-    // The kernel makes the frame and calls OnSignal, which runs the handler, all before the call below returns.
+    // The kernel makes the frame and calls OnSignal, which runs the handler, all before the call
+    // below returns.
     scheduler->redelivered_signal = signal;
     scheduler->LeaveRuntimeQuietly();
     RawSyscall(SYS_rt_tgsigqueueinfo, runtime().pid, scheduler->kernel_tid(), signal, &info);
@@ -267,7 +281,8 @@ void OnFault(int signal, siginfo_t* info, void* context) {
     Thread* self = scheduler->current();
     uintptr_t stack = static_cast<uintptr_t>(registers[REG_RSP]);
     // A wild pointer into somebody else's guard is no overflow.
-    bool own = stack - block.base < block.size + 65536 || stack + 65536 - block.base < block.size + 65536;
+    bool own =
+        stack - block.base < block.size + 65536 || stack + 65536 - block.base < block.size + 65536;
     if (own) ReportOverflow(self, block);
   }
   if (IsHandler(actions[signal].handler)) {
@@ -372,8 +387,10 @@ bool Ignored(int signal) {
   return handler == SIG_DFL && harmless;
 }
 
-long RtSigaction(Scheduler* scheduler, int signal, const KernelAction* action, KernelAction* old, size_t size) {
-  if (signal < 1 || signal > kSignals || size != sizeof(uint64_t) || signal == SIGKILL || signal == SIGSTOP) {
+long RtSigaction(Scheduler* scheduler, int signal, const KernelAction* action, KernelAction* old,
+                 size_t size) {
+  if (signal < 1 || signal > kSignals || size != sizeof(uint64_t) || signal == SIGKILL ||
+      signal == SIGSTOP) {
     return RawSyscall(SYS_rt_sigaction, signal, action, old, size);
   }
   RuntimeSection section(scheduler);
@@ -388,14 +405,18 @@ long RtSigaction(Scheduler* scheduler, int signal, const KernelAction* action, K
       kernel = WorkerInterruptAction();
     } else if (signal == SIGSEGV || signal == SIGBUS) {
       kernel.handler = AsHandler(&OnFault);
-      kernel.flags = (wanted.flags & (SA_NODEFER | SA_RESTART)) | SA_SIGINFO | SA_ONSTACK | kSaRestorer;
+      kernel.flags =
+          (wanted.flags & (SA_NODEFER | SA_RESTART)) | SA_SIGINFO | SA_ONSTACK | kSaRestorer;
       kernel.restorer = &bobbin_restore_rt;
     } else if (IsHandler(wanted.handler) || always[signal]) {
       kernel.handler = AsHandler(&OnSignal);
-      kernel.flags = (wanted.flags | SA_SIGINFO | kSaRestorer) & ~static_cast<unsigned long>(SA_RESETHAND);
+      kernel.flags =
+          (wanted.flags | SA_SIGINFO | kSaRestorer) & ~static_cast<unsigned long>(SA_RESETHAND);
       if (kernel.restorer == nullptr) kernel.restorer = &bobbin_restore_rt;
-      // Our own alternate stack is no place for a handler that may park: only threads with one of their own use it.
-      if (!runtime().alternate_stacks_used.load(std::memory_order_relaxed)) kernel.flags &= ~kOnStack;
+      // Our own alternate stack is no place for a handler that may park: only threads with one of
+      // their own use it.
+      if (!runtime().alternate_stacks_used.load(std::memory_order_relaxed))
+        kernel.flags &= ~kOnStack;
     }
     long result = RawSyscall(SYS_rt_sigaction, signal, &kernel, nullptr, size);
     if (result < 0) {
@@ -418,7 +439,8 @@ void CatchAlways(int signal) {
   if (always[signal] || signal == WorkerPool::kInterrupt) return;
   always[signal] = true;
   if (IsHandler(actions[signal].handler)) return;
-  KernelAction ours = {AsHandler(&OnSignal), SA_SIGINFO | SA_RESTART | kSaRestorer, &bobbin_restore_rt, 0};
+  KernelAction ours = {AsHandler(&OnSignal), SA_SIGINFO | SA_RESTART | kSaRestorer,
+                       &bobbin_restore_rt, 0};
   RawSyscall(SYS_rt_sigaction, signal, &ours, nullptr, sizeof ours.mask);
 }
 
@@ -426,7 +448,9 @@ void RefreshActions() {
   SpinLockHolder hold(&actions_lock);
   for (int signal = 1; signal <= kSignals; ++signal) {
     const KernelAction& wanted = actions[signal];
-    bool ours = known[signal] && IsHandler(wanted.handler) && signal != SIGSEGV && signal != SIGBUS;
+    bool installed =
+        signal == SIGSEGV || signal == SIGBUS || signal == WorkerPool::kInterrupt;  // always, by us
+    bool ours = known[signal] && IsHandler(wanted.handler) && !installed;
     if (!ours || (wanted.flags & kOnStack) == 0) continue;
     KernelAction kernel = wanted;
     kernel.handler = AsHandler(&OnSignal);
@@ -446,7 +470,8 @@ void StartSignals() {
 }
 
 void StopSignals() {
-  for (int signal : {SIGSEGV, SIGBUS, WorkerPool::kInterrupt}) RawSyscall(SYS_rt_sigaction, signal, &actions[signal], nullptr, sizeof(uint64_t));
+  for (int signal : {SIGSEGV, SIGBUS, WorkerPool::kInterrupt})
+    RawSyscall(SYS_rt_sigaction, signal, &actions[signal], nullptr, sizeof(uint64_t));
   runtime().hooks = Hooks();
 }
 

@@ -1,4 +1,5 @@
-// The machinery beneath signal.h: dispositions as the program sees them, pending signals, and the kernel's handler.
+// The machinery beneath signal.h: dispositions as the program sees them, pending signals, and the
+// kernel's handler.
 #ifndef BOBBIN_WRAPPERS_SIGNAL_DELIVERY_H_
 #define BOBBIN_WRAPPERS_SIGNAL_DELIVERY_H_
 
@@ -13,20 +14,23 @@ constexpr uint64_t SignalBit(int signal) { return uint64_t{1} << (signal - 1); }
 // Makes `info` pending for `thread`. Callers: inside the runtime.
 void AddPending(Thread* thread, const siginfo_t& info);
 
-// Takes the pending signal with the lowest number among `wanted`. Returns: its number, 0 when there is none.
+// Takes the pending signal with the lowest number among `wanted`. Returns: its number, 0 when there
+// is none.
 int TakePending(Thread* thread, uint64_t wanted, siginfo_t* info);
 
-// Tells whether the program's disposition makes nothing of `signal`: SIG_IGN, or a default that ignores.
+// Tells whether the program's disposition makes nothing of `signal`: SIG_IGN, or a default that
+// ignores.
 bool Ignored(int signal);
 
-// Has the kernel hand `signal` to us whatever the program's disposition is: it is for a user thread that the kernel does
-// not know. Callers: inside the runtime.
+// Has the kernel hand `signal` to us whatever the program's disposition is: it is for a user thread
+// that the kernel does not know. Callers: inside the runtime.
 void CatchAlways(int signal);
 
 // Frees the locks that a kernel thread of the parent may have held: the child after fork(2).
 void ResetSignalsAfterFork();
 
-// Gives handlers that ask for SA_ONSTACK what they ask for, once threads have alternate stacks of their own.
+// Gives handlers that ask for SA_ONSTACK what they ask for, once threads have alternate stacks of
+// their own.
 void RefreshActions();
 
 }  // namespace bobbin

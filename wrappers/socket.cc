@@ -11,8 +11,8 @@ namespace {
 
 bool Streams(FileKind kind) { return kind == FileKind::kTcp || kind == FileKind::kSocket; }
 
-// MSG_WAITALL: goes on where the first attempt `got` less than asked, until everything, the end or an error.
-// A stream's matter; on other sockets the flag means nothing and one attempt is all.
+// MSG_WAITALL: goes on where the first attempt `got` less than asked, until everything, the end or
+// an error. A stream's matter; on other sockets the flag means nothing and one attempt is all.
 long ReceiveRest(Scheduler* scheduler, int fd, char* buffer, size_t size, int flags, long got) {
   while (got > 0 && static_cast<size_t>(got) < size) {
     char* rest = buffer + got;
@@ -30,7 +30,8 @@ long ReceiveRest(Scheduler* scheduler, int fd, char* buffer, size_t size, int fl
 bool IsStreamSocket(int fd) {
   int type = 0;
   socklen_t size = sizeof type;
-  return RawSyscall(SYS_getsockopt, fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM;
+  return RawSyscall(SYS_getsockopt, fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 &&
+         type == SOCK_STREAM;
 }
 
 long Attempt(long nr, int fd, const struct msghdr* message, int flags) {
@@ -44,7 +45,9 @@ void ForEachPassed(const struct msghdr* message, Visit visit) {
   if (message->msg_control == nullptr) return;
   auto* m = const_cast<struct msghdr*>(message);
   for (struct cmsghdr* part = CMSG_FIRSTHDR(m); part != nullptr; part = CMSG_NXTHDR(m, part)) {
-    if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS || part->cmsg_len < CMSG_LEN(0)) continue;
+    if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS ||
+        part->cmsg_len < CMSG_LEN(0))
+      continue;
     auto* fds = reinterpret_cast<const int*>(CMSG_DATA(part));
     for (size_t i = 0; i < (part->cmsg_len - CMSG_LEN(0)) / sizeof(int); ++i) visit(fds[i]);
   }
@@ -64,16 +67,19 @@ long ReadSocket(Scheduler* scheduler, int fd, void* buffer, size_t size) {
   return Recvfrom(scheduler, fd, buffer, size, 0, nullptr, nullptr);
 }
 
-long Recvfrom(Scheduler* scheduler, int fd, void* buffer, size_t size, int flags, struct sockaddr* address,
-              socklen_t* length) {
+long Recvfrom(Scheduler* scheduler, int fd, void* buffer, size_t size, int flags,
+              struct sockaddr* address, socklen_t* length) {
   size_t drains = (flags & MSG_PEEK) != 0 ? 0 : size;  // what is only looked at is still there
-  long result = TryElsePark(scheduler, fd, Direction::kRead, NeverWaits(flags), drains, [=](int at) {
-    return RawSyscall6(SYS_recvfrom, at, reinterpret_cast<long>(buffer), static_cast<long>(size), flags | MSG_DONTWAIT,
-                       reinterpret_cast<long>(address), reinterpret_cast<long>(length));
-  });
-  bool rest = (flags & (MSG_WAITALL | MSG_PEEK)) == MSG_WAITALL && result > 0 && static_cast<size_t>(result) < size;
-  if (__builtin_expect(rest, 0) && !NeverWaits(flags) && !runtime().descriptors.ProgramNonblock(fd) &&
-      IsStreamSocket(fd)) {
+  long result =
+      TryElsePark(scheduler, fd, Direction::kRead, NeverWaits(flags), drains, [=](int at) {
+        return RawSyscall6(SYS_recvfrom, at, reinterpret_cast<long>(buffer),
+                           static_cast<long>(size), flags | MSG_DONTWAIT,
+                           reinterpret_cast<long>(address), reinterpret_cast<long>(length));
+      });
+  bool rest = (flags & (MSG_WAITALL | MSG_PEEK)) == MSG_WAITALL && result > 0 &&
+              static_cast<size_t>(result) < size;
+  if (__builtin_expect(rest, 0) && !NeverWaits(flags) &&
+      !runtime().descriptors.ProgramNonblock(fd) && IsStreamSocket(fd)) {
     return ReceiveRest(scheduler, fd, static_cast<char*>(buffer), size, flags, result);
   }
   return result;
@@ -91,9 +97,10 @@ long Recvmsg(Scheduler* scheduler, int fd, struct msghdr* message, int flags) {
       if (Descriptor* d = runtime().descriptors.Find(passed)) d->Set(Descriptor::kShared);
     });
   }
-  bool rest = (flags & (MSG_WAITALL | MSG_PEEK)) == MSG_WAITALL && result > 0 && static_cast<size_t>(result) < total;
-  if (!__builtin_expect(rest, 0) || NeverWaits(flags) || runtime().descriptors.ProgramNonblock(fd) ||
-      !IsStreamSocket(fd)) {
+  bool rest = (flags & (MSG_WAITALL | MSG_PEEK)) == MSG_WAITALL && result > 0 &&
+              static_cast<size_t>(result) < total;
+  if (!__builtin_expect(rest, 0) || NeverWaits(flags) ||
+      runtime().descriptors.ProgramNonblock(fd) || !IsStreamSocket(fd)) {
     return result;
   }
   size_t skip = static_cast<size_t>(result);
@@ -127,24 +134,28 @@ long ReadvSocket(Scheduler* scheduler, int fd, const struct iovec* vectors, int 
   return Recvmsg(scheduler, fd, &message, 0);
 }
 
-long Sendto(Scheduler* scheduler, int fd, const void* buffer, size_t size, int flags, const struct sockaddr* address,
-            socklen_t length) {
+long Sendto(Scheduler* scheduler, int fd, const void* buffer, size_t size, int flags,
+            const struct sockaddr* address, socklen_t length) {
   auto attempt = [=](int at, const void* from, size_t bytes) {
-    return RawSyscall6(SYS_sendto, at, reinterpret_cast<long>(from), static_cast<long>(bytes), flags | MSG_DONTWAIT,
-                       reinterpret_cast<long>(address), static_cast<long>(length));
+    return RawSyscall6(SYS_sendto, at, reinterpret_cast<long>(from), static_cast<long>(bytes),
+                       flags | MSG_DONTWAIT, reinterpret_cast<long>(address),
+                       static_cast<long>(length));
   };
   bool dont_wait = (flags & MSG_DONTWAIT) != 0;
-  long result =
-      TryElsePark(scheduler, fd, Direction::kWrite, dont_wait, size, [=](int at) { return attempt(at, buffer, size); });
-  if (__builtin_expect(result < 0 || static_cast<size_t>(result) >= size || dont_wait, 1)) return result;
+  long result = TryElsePark(scheduler, fd, Direction::kWrite, dont_wait, size,
+                            [=](int at) { return attempt(at, buffer, size); });
+  if (__builtin_expect(result < 0 || static_cast<size_t>(result) >= size || dont_wait, 1))
+    return result;
   if (runtime().descriptors.ProgramNonblock(fd)) return result;
-  struct iovec rest = {static_cast<char*>(const_cast<void*>(buffer)) + result, size - static_cast<size_t>(result)};
-  long more = WriteAll(scheduler, fd, &rest, 1,
-                       [&](Scheduler* s, int at, const struct iovec* part, int, size_t bytes, bool) {
-                         const void* from = part->iov_base;
-                         return TryElsePark(s, at, Direction::kWrite, false, bytes,
-                                            [&](int file) { return attempt(file, from, bytes); });
-                       });
+  struct iovec rest = {static_cast<char*>(const_cast<void*>(buffer)) + result,
+                       size - static_cast<size_t>(result)};
+  long more =
+      WriteAll(scheduler, fd, &rest, 1,
+               [&](Scheduler* s, int at, const struct iovec* part, int, size_t bytes, bool) {
+                 const void* from = part->iov_base;
+                 return TryElsePark(s, at, Direction::kWrite, false, bytes,
+                                    [&](int file) { return attempt(file, from, bytes); });
+               });
   return more < 0 ? result : result + more;
 }
 
@@ -159,7 +170,8 @@ long Sendmsg(Scheduler* scheduler, int fd, const struct msghdr* message, int fla
   bool dont_wait = (flags & MSG_DONTWAIT) != 0;
   long result = TryElsePark(scheduler, fd, Direction::kWrite, dont_wait, total,
                             [=](int at) { return Attempt(SYS_sendmsg, at, message, flags); });
-  if (__builtin_expect(result < 0 || static_cast<size_t>(result) >= total || dont_wait, 1)) return result;
+  if (__builtin_expect(result < 0 || static_cast<size_t>(result) >= total || dont_wait, 1))
+    return result;
   if (runtime().descriptors.ProgramNonblock(fd)) return result;
   // Partly sent: the rest goes without the control data, which went with the first byte.
   size_t skip = static_cast<size_t>(result);
@@ -205,7 +217,8 @@ long Recvmmsg(Scheduler* scheduler, int fd, struct mmsghdr* messages, unsigned c
     if (result < 0) return received != 0 ? static_cast<long>(received) : result;
     messages[received].msg_len = static_cast<unsigned>(result);
     // As the kernel does, the time is looked at after each message only (recvmmsg(2), BUGS).
-    if (limit != nullptr && runtime().clock.Now() - start >= ToNanoseconds(*limit)) return received + 1;
+    if (limit != nullptr && runtime().clock.Now() - start >= ToNanoseconds(*limit))
+      return received + 1;
   }
   return received;
 }
@@ -238,20 +251,22 @@ void Unmanage(int fd) {
   Descriptor* d = runtime().descriptors.Find(fd);
   if (d == nullptr || !d->Has(Descriptor::kRuntimeNonblock)) return;
   long flags = RawSyscall(SYS_fcntl, fd, F_GETFL);
-  if (flags >= 0 && !d->Has(Descriptor::kProgramNonblock)) RawSyscall(SYS_fcntl, fd, F_SETFL, flags & ~O_NONBLOCK);
+  if (flags >= 0 && !d->Has(Descriptor::kProgramNonblock))
+    RawSyscall(SYS_fcntl, fd, F_SETFL, flags & ~O_NONBLOCK);
   d->Clear(Descriptor::kRuntimeNonblock);
 }
 
 namespace {
 
-// Tries where a connection may be waiting, and hands further ones to parked threads. Returns: -EAGAIN where none is.
+// Tries where a connection may be waiting, and hands further ones to parked threads. Returns:
+// -EAGAIN where none is.
 long AcceptNow(Scheduler* scheduler, int fd, const Acceptance& wanted) {
   View* view = scheduler->ViewOf(fd);
   bool program_asks = runtime().descriptors.ProgramNonblock(fd);
   if ((view->ready & View::kRead) == 0 && !program_asks) return -EAGAIN;
   scheduler->Expect(fd, POLLIN);
-  long result =
-      RawSyscall(SYS_accept4, fd, wanted.address, wanted.address_length, wanted.flags | SOCK_NONBLOCK);
+  long result = RawSyscall(SYS_accept4, fd, wanted.address, wanted.address_length,
+                           wanted.flags | SOCK_NONBLOCK);
   if (result == -EAGAIN) {
     ++scheduler->counters().try_again;
     return result;
@@ -283,7 +298,8 @@ long Accept4(Scheduler* scheduler, int fd, struct sockaddr* address, socklen_t* 
     if (kind != FileKind::kListening) {
       // Perhaps it listens since: learn its kind anew. What is no listening socket answers at once.
       d->kind.store(FileKind::kUnknown, std::memory_order_relaxed);
-      if (table.Kind(fd) != FileKind::kListening) return RawSyscall(SYS_accept4, fd, address, length, flags);
+      if (table.Kind(fd) != FileKind::kListening)
+        return RawSyscall(SYS_accept4, fd, address, length, flags);
     }
     int protocol = 0;
     socklen_t size = sizeof protocol;
@@ -304,7 +320,8 @@ long Accept4(Scheduler* scheduler, int fd, struct sockaddr* address, socklen_t* 
   waiter.acceptance = &acceptance;
   for (;;) {
     long result = AcceptNow(scheduler, waiter.fd, acceptance);
-    if (result != -EAGAIN || table.ProgramNonblock(waiter.fd)) return FinishAccept(scheduler, fd, waiter.fd, result);
+    if (result != -EAGAIN || table.ProgramNonblock(waiter.fd))
+      return FinishAccept(scheduler, fd, waiter.fd, result);
     if (!asked) deadline = SocketDeadline(fd, Direction::kRead);
     asked = true;
     ParkRequest request;
@@ -313,7 +330,9 @@ long Accept4(Scheduler* scheduler, int fd, struct sockaddr* address, socklen_t* 
     request.interruptible = true;
     long waited = scheduler->WaitConnection(&waiter, request);
     if (waited == -EAGAIN) continue;
-    if (waited == -EINTR && GoesOn(scheduler) && !(deadline != kNever && scheduler->current()->handled)) continue;
+    if (waited == -EINTR && GoesOn(scheduler) &&
+        !(deadline != kNever && scheduler->current()->handled))
+      continue;
     result = waited == 0 ? acceptance.result : waited == -ETIMEDOUT ? -EAGAIN : waited;
     return FinishAccept(scheduler, fd, waiter.fd, result);
   }
@@ -322,18 +341,23 @@ long Accept4(Scheduler* scheduler, int fd, struct sockaddr* address, socklen_t* 
 long Connect(Scheduler* scheduler, int fd, const struct sockaddr* address, socklen_t length) {
   Descriptors& table = runtime().descriptors;
   FileKind kind = table.Kind(fd);
-  if (!Streams(kind) || table.ProgramNonblock(fd)) return RawSyscall(SYS_connect, fd, address, length);
+  if (!Streams(kind) || table.ProgramNonblock(fd))
+    return RawSyscall(SYS_connect, fd, address, length);
   Descriptor* d = table.Find(fd);
   bool managed = Manage(fd);
-  if (!managed) return CallOnWorker(scheduler, Lane::kOther, SYS_connect, fd, reinterpret_cast<long>(address), length);
+  if (!managed)
+    return CallOnWorker(scheduler, Lane::kOther, SYS_connect, fd, reinterpret_cast<long>(address),
+                        length);
   uint64_t deadline = SocketDeadline(fd, Direction::kWrite);
   // From here on the socket becomes another: forget what its views remember.
   if (d != nullptr) d->generation.fetch_add(2, std::memory_order_release);
   scheduler->Expect(fd, POLLOUT);
   long result = RawSyscall(SYS_connect, fd, address, length);
   if (result == -EAGAIN) {
-    // A unix socket whose listener's backlog is full: no event announces room (unix(7)), so ask again now and then.
-    for (uint64_t pause = 1'000'000; result == -EAGAIN; pause = pause < 16'000'000 ? pause * 2 : pause) {
+    // A unix socket whose listener's backlog is full: no event announces room (unix(7)), so ask
+    // again now and then.
+    for (uint64_t pause = 1'000'000; result == -EAGAIN;
+         pause = pause < 16'000'000 ? pause * 2 : pause) {
       uint64_t until = runtime().clock.Now() + pause;
       if (deadline <= until) return -EAGAIN;
       RuntimeSection section(scheduler);
@@ -386,11 +410,13 @@ long Setsockopt(Scheduler*, int fd, int level, int option, const void* value, so
   Descriptor* d = runtime().descriptors.Find(fd);
   if (d != nullptr) {
     // The numbers of SO_RCVTIMEO and SO_SNDTIMEO, and of their 64-bit variants.
-    if (level == SOL_SOCKET && (option == 20 || option == 66)) d->Clear(Descriptor::kNoReceiveTimeout);
+    if (level == SOL_SOCKET && (option == 20 || option == 66))
+      d->Clear(Descriptor::kNoReceiveTimeout);
     if (level == SOL_SOCKET && (option == 21 || option == 67)) d->Clear(Descriptor::kNoSendTimeout);
     if (level == SOL_SOCKET && option == SO_LINGER) d->Set(Descriptor::kLingers);
     // Kernel TLS reads stop at record boundaries: a short read proves nothing.
-    if (level == IPPROTO_TCP && option == TCP_ULP) d->kind.store(FileKind::kSocket, std::memory_order_relaxed);
+    if (level == IPPROTO_TCP && option == TCP_ULP)
+      d->kind.store(FileKind::kSocket, std::memory_order_relaxed);
   }
   return RawSyscall(SYS_setsockopt, fd, level, option, value, size);
 }

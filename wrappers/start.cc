@@ -1,8 +1,10 @@
-// Starts the runtime when the library is loaded, checks that it works, and falls back to kernel threads where not.
+// Starts the runtime when the library is loaded, checks that it works, and falls back to kernel
+// threads where not.
 //
 // BOBBIN=off keeps a process on kernel threads.
 #include <pthread.h>
 #include <semaphore.h>
+
 #include <cstdlib>
 
 #include "wrappers/signal.h"
@@ -13,11 +15,12 @@ namespace bobbin {
 
 namespace {
 
-// The calls whose every site in libc must be ours before a thread may be made: one that slipped through would make a
-// kernel thread of a user thread, or put a scheduler to sleep for good.
+// The calls whose every site in libc must be ours before a thread may be made: one that slipped
+// through would make a kernel thread of a user thread, or put a scheduler to sleep for good.
 bool Essential(long nr) {
-  return nr == SYS_clone3 || nr == SYS_exit || nr == SYS_futex || nr == SYS_gettid || nr == SYS_rt_sigprocmask ||
-         nr == SYS_tgkill || nr == SYS_set_robust_list || nr == SYS_rseq;
+  return nr == SYS_clone3 || nr == SYS_exit || nr == SYS_futex || nr == SYS_gettid ||
+         nr == SYS_rt_sigprocmask || nr == SYS_tgkill || nr == SYS_set_robust_list ||
+         nr == SYS_rseq;
 }
 
 struct SiteCheck {
@@ -57,13 +60,16 @@ const char* SelfCheck() {
   int error = pthread_create(&thread, &attributes, &CheckedThread, &check);
   pthread_attr_destroy(&attributes);
   if (error != 0) return "the self-check could not make a thread";
-  // The thread runs when we wait, waits itself, and we wake each other: both directions of the futex.
+  // The thread runs when we wait, waits itself, and we wake each other: both directions of the
+  // futex.
   sem_post(&check.go);
   sem_wait(&check.done);
   void* result = nullptr;
   pthread_join(thread, &result);
-  if (!check.user_thread || result != &check) return "libc's threads did not become user threads (unknown libc?)";
-  if (rt.schedulers[0]->counters().parks == parked) return "libc's waits did not reach the runtime (unknown libc?)";
+  if (!check.user_thread || result != &check)
+    return "libc's threads did not become user threads (unknown libc?)";
+  if (rt.schedulers[0]->counters().parks == parked)
+    return "libc's waits did not reach the runtime (unknown libc?)";
   return "";
 }
 
@@ -77,10 +83,12 @@ const char* TakeOverLibc() {
         bool patched = site.status == SiteStatus::kPatched;
         if (site.nr == SYS_clone3) seen->clone = patched;
         if (site.nr == SYS_exit) seen->exit = patched;
-        if (!patched && (Essential(site.nr) || site.status == SiteStatus::kUnknown)) seen->missed = true;
+        if (!patched && (Essential(site.nr) || site.status == SiteStatus::kUnknown))
+          seen->missed = true;
       },
       &check);
-  if (check.missed || !check.clone || !check.exit) return "this libc has system-call sites of unknown shape";
+  if (check.missed || !check.clone || !check.exit)
+    return "this libc has system-call sites of unknown shape";
   return SelfCheck();
 }
 
@@ -121,7 +129,8 @@ __attribute__((constructor)) void StartRuntime() {
     return;
   }
   options.schedulers = schedulers;
-  if (schedulers != 1 && rt.Configure(options) != 0) Warn("fewer schedulers than asked: no kernel thread to be had");
+  if (schedulers != 1 && rt.Configure(options) != 0)
+    Warn("fewer schedulers than asked: no kernel thread to be had");
 }
 
 }  // namespace

@@ -26,7 +26,8 @@ namespace bobbin {
 
 namespace {
 
-// Fits a handler to the registers: its parameters after the scheduler, in the order of the system-call convention.
+// Fits a handler to the registers: its parameters after the scheduler, in the order of the
+// system-call convention.
 template <auto handler>
 struct Adapter;
 
@@ -52,7 +53,8 @@ constexpr auto kFit = &Adapter<handler>::Call;
 long Exit(Scheduler* scheduler, int status) { ExitThread(scheduler, status); }
 long Gettid(Scheduler* scheduler) { return scheduler->current()->tid; }
 
-// Registered as far as libc can tell, which insists; the field says that the processor's number is to be asked for.
+// Registered as far as libc can tell, which insists; the field says that the processor's number is
+// to be asked for.
 long Rseq(Scheduler*, uint32_t* area, unsigned, int flags) {
   constexpr int kUnregister = 1;
   constexpr uint32_t kRegistrationFailed = static_cast<uint32_t>(-2);
@@ -85,21 +87,28 @@ long Pwritev(Scheduler* scheduler, int fd, const struct iovec* vectors, int coun
   return WriteFile(scheduler, fd, vectors, count, offset);
 }
 
-long Fsync(Scheduler* scheduler, int fd) { return CallOnWorker(scheduler, Lane::kDisk, SYS_fsync, fd); }
-long Fdatasync(Scheduler* scheduler, int fd) { return CallOnWorker(scheduler, Lane::kDisk, SYS_fdatasync, fd); }
+long Fsync(Scheduler* scheduler, int fd) {
+  return CallOnWorker(scheduler, Lane::kDisk, SYS_fsync, fd);
+}
+long Fdatasync(Scheduler* scheduler, int fd) {
+  return CallOnWorker(scheduler, Lane::kDisk, SYS_fdatasync, fd);
+}
 
 long Dup2(Scheduler* scheduler, int from, int to) { return Dup3(scheduler, from, to, 0, SYS_dup2); }
 long Dup3Flags(Scheduler* scheduler, int from, int to, int flags) {
   return Dup3(scheduler, from, to, flags, SYS_dup3);
 }
 
-long EpollWaitMilliseconds(Scheduler* scheduler, int epoll, struct epoll_event* events, int capacity, int timeout) {
-  return EpollWait(scheduler, epoll, events, capacity, timeout < 0 ? -1 : int64_t{timeout} * 1'000'000, nullptr);
+long EpollWaitMilliseconds(Scheduler* scheduler, int epoll, struct epoll_event* events,
+                           int capacity, int timeout) {
+  return EpollWait(scheduler, epoll, events, capacity,
+                   timeout < 0 ? -1 : int64_t{timeout} * 1'000'000, nullptr);
 }
 
-long EpollPwait(Scheduler* scheduler, int epoll, struct epoll_event* events, int capacity, int timeout,
-                const uint64_t* mask) {
-  return EpollWait(scheduler, epoll, events, capacity, timeout < 0 ? -1 : int64_t{timeout} * 1'000'000, mask);
+long EpollPwait(Scheduler* scheduler, int epoll, struct epoll_event* events, int capacity,
+                int timeout, const uint64_t* mask) {
+  return EpollWait(scheduler, epoll, events, capacity,
+                   timeout < 0 ? -1 : int64_t{timeout} * 1'000'000, mask);
 }
 
 long EpollPwait2(Scheduler* scheduler, int epoll, struct epoll_event* events, int capacity,
@@ -112,7 +121,9 @@ long EpollPwait2(Scheduler* scheduler, int epoll, struct epoll_event* events, in
 long Tgkill(Scheduler* scheduler, int process, int tid, int signal) {
   return process <= 0 ? -EINVAL : SendToThread(scheduler, process, tid, signal, nullptr);
 }
-long Tkill(Scheduler* scheduler, int tid, int signal) { return SendToThread(scheduler, 0, tid, signal, nullptr); }
+long Tkill(Scheduler* scheduler, int tid, int signal) {
+  return SendToThread(scheduler, 0, tid, signal, nullptr);
+}
 long Tgsigqueueinfo(Scheduler* scheduler, int process, int tid, int signal, const siginfo_t* info) {
   return SendToThread(scheduler, process, tid, signal, info);
 }
@@ -124,7 +135,8 @@ long Sched(Scheduler* scheduler, int tid, long a, long b) {
 
 constexpr Answer kHere = Answer::kHere, kPark = Answer::kPark, kWorker = Answer::kWorker;
 
-#define CALL(name, answer, handler) {SYS_##name, #name, answer, handler}
+#define CALL(name, answer, handler) \
+  { SYS_##name, #name, answer, handler }
 constexpr TableEntry kTable[] = {
     CALL(read, kPark, kFit<Read>),
     CALL(write, kPark, kFit<Write>),
@@ -214,7 +226,8 @@ constexpr long kNumbers = 512;
 struct Index {
   uint8_t place[kNumbers] = {};  // in kTable, plus one
   constexpr Index() {
-    for (size_t i = 0; i < sizeof kTable / sizeof kTable[0]; ++i) place[kTable[i].nr] = static_cast<uint8_t>(i + 1);
+    for (size_t i = 0; i < sizeof kTable / sizeof kTable[0]; ++i)
+      place[kTable[i].nr] = static_cast<uint8_t>(i + 1);
   }
 };
 constexpr Index kIndex;
@@ -234,9 +247,9 @@ bool TableWants(long nr) { return FindCall(nr) != nullptr; }
 long Dispatch(Scheduler* scheduler, Registers* r) {
   const TableEntry* entry = FindCall(static_cast<long>(r->rax));
   if (entry != nullptr) return entry->handler(scheduler, r);
-  return RawSyscall6(static_cast<long>(r->rax), static_cast<long>(r->rdi), static_cast<long>(r->rsi),
-                     static_cast<long>(r->rdx), static_cast<long>(r->r10), static_cast<long>(r->r8),
-                     static_cast<long>(r->r9));
+  return RawSyscall6(static_cast<long>(r->rax), static_cast<long>(r->rdi),
+                     static_cast<long>(r->rsi), static_cast<long>(r->rdx),
+                     static_cast<long>(r->r10), static_cast<long>(r->r8), static_cast<long>(r->r9));
 }
 
 namespace {
@@ -244,13 +257,15 @@ namespace {
 // A kernel thread that is no scheduler, or the child of a vfork: plain Linux (W2).
 long Foreign(Registers* r) {
   if (r->rax == SYS_futex) {
-    return ForeignFutex(reinterpret_cast<uint32_t*>(r->rdi), static_cast<int>(r->rsi), static_cast<uint32_t>(r->rdx),
-                        reinterpret_cast<const struct timespec*>(r->r10), reinterpret_cast<uint32_t*>(r->r8),
-                        static_cast<uint32_t>(r->r9));
+    return ForeignFutex(reinterpret_cast<uint32_t*>(r->rdi), static_cast<int>(r->rsi),
+                        static_cast<uint32_t>(r->rdx),
+                        reinterpret_cast<const struct timespec*>(r->r10),
+                        reinterpret_cast<uint32_t*>(r->r8), static_cast<uint32_t>(r->r9));
   }
   bool clones = r->rax == SYS_clone3 || r->rax == SYS_clone || r->rax == SYS_vfork;
   if (clones) {
-    // The child returns on another stack, or over this one: it must not come back through these frames.
+    // The child returns on another stack, or over this one: it must not come back through these
+    // frames.
     Registers child = *r;
     if (r->rax == SYS_clone3) {
       const auto* args = reinterpret_cast<const uint64_t*>(r->rdi);
@@ -262,9 +277,9 @@ long Foreign(Registers* r) {
     }
     return bobbin_clone_with_registers(static_cast<long>(r->rax), r, &child);
   }
-  return RawSyscall6(static_cast<long>(r->rax), static_cast<long>(r->rdi), static_cast<long>(r->rsi),
-                     static_cast<long>(r->rdx), static_cast<long>(r->r10), static_cast<long>(r->r8),
-                     static_cast<long>(r->r9));
+  return RawSyscall6(static_cast<long>(r->rax), static_cast<long>(r->rdi),
+                     static_cast<long>(r->rsi), static_cast<long>(r->rdx),
+                     static_cast<long>(r->r10), static_cast<long>(r->r8), static_cast<long>(r->r9));
 }
 
 }  // namespace

@@ -2,8 +2,9 @@
 
 #include <linux/futex.h>
 #include <linux/sched.h>
-#include <new>
 #include <sched.h>
+
+#include <new>
 
 #include "wrappers/futex.h"
 #include "wrappers/signal_delivery.h"
@@ -22,10 +23,13 @@ struct NewThread {
   uint32_t* child_tid;
 };
 
-// Below the stack's top, where the child's registers wait for it; its own first frame may overwrite them.
+// Below the stack's top, where the child's registers wait for it; its own first frame may overwrite
+// them.
 constexpr uint64_t kRegistersBelowTop = 256;
 
-void StartChild(void* registers) { bobbin_load_registers(static_cast<const Registers*>(registers)); }
+void StartChild(void* registers) {
+  bobbin_load_registers(static_cast<const Registers*>(registers));
+}
 
 long MakeThread(Scheduler* scheduler, const Registers* registers, const NewThread& wanted) {
   RuntimeSection section(scheduler);
@@ -128,7 +132,8 @@ void ExitThread(Scheduler* scheduler, int status) {
     uint32_t* word = thread->clear_tid;
     __atomic_store_n(word, 0, __ATOMIC_SEQ_CST);
     runtime().parking.Wake(word, 1 << 30, ~uint32_t{0});
-    if (runtime().foreign_threads.load(std::memory_order_relaxed)) RawSyscall(SYS_futex, word, FUTEX_WAKE, 1 << 30);
+    if (runtime().foreign_threads.load(std::memory_order_relaxed))
+      RawSyscall(SYS_futex, word, FUTEX_WAKE, 1 << 30);
   });
 }
 
@@ -140,8 +145,10 @@ long SetTidAddress(Scheduler* scheduler, uint32_t* address) {
 long SetRobustList(Scheduler* scheduler, void* head, size_t size) {
   if (size != sizeof(struct robust_list_head)) return -EINVAL;
   scheduler->current()->robust_list = head;
-  // The main thread's id is the kernel's, so the kernel can do it too, should the process be killed.
-  if (scheduler->current()->tid == scheduler->kernel_tid()) return RawSyscall(SYS_set_robust_list, head, size);
+  // The main thread's id is the kernel's, so the kernel can do it too, should the process be
+  // killed.
+  if (scheduler->current()->tid == scheduler->kernel_tid())
+    return RawSyscall(SYS_set_robust_list, head, size);
   return 0;
 }
 

@@ -1,7 +1,8 @@
 // Handlers of the calls by which libc makes, names and ends threads.
 //
-// A clone that asks for a thread (CLONE_THREAD) becomes a user thread on the stack and thread pointer it brings; every
-// other clone goes to the kernel. Source: clone(2), clone3(2), exit(2), set_tid_address(2), gettid(2), rseq(2).
+// A clone that asks for a thread (CLONE_THREAD) becomes a user thread on the stack and thread
+// pointer it brings; every other clone goes to the kernel. Source: clone(2), clone3(2), exit(2),
+// set_tid_address(2), gettid(2), rseq(2).
 #ifndef BOBBIN_WRAPPERS_THREAD_H_
 #define BOBBIN_WRAPPERS_THREAD_H_
 
@@ -12,7 +13,8 @@ namespace bobbin {
 
 long Clone3(Scheduler* scheduler, Registers* registers);
 long Clone(Scheduler* scheduler, Registers* registers);
-// A vfork is answered with a fork: the child would otherwise return over the frames its parent still needs.
+// A vfork is answered with a fork: the child would otherwise return over the frames its parent
+// still needs.
 long Fork(Scheduler* scheduler);
 
 // Ends the current user thread. The last one ends the process.

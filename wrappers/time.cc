@@ -16,11 +16,13 @@ long SleepUntil(Scheduler* scheduler, uint64_t deadline) {
   }
 }
 
-long ClockNanosleep(Scheduler* scheduler, int clock, int flags, const struct timespec* time, struct timespec* left) {
-  if (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC && clock != CLOCK_BOOTTIME && clock != CLOCK_TAI) {
+long ClockNanosleep(Scheduler* scheduler, int clock, int flags, const struct timespec* time,
+                    struct timespec* left) {
+  if (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC && clock != CLOCK_BOOTTIME &&
+      clock != CLOCK_TAI) {
     // Clocks of CPU time, and bad ones: the kernel's business, on a worker's time.
-    return CallOnWorker(scheduler, Lane::kOther, SYS_clock_nanosleep, clock, flags, reinterpret_cast<long>(time),
-                        reinterpret_cast<long>(left));
+    return CallOnWorker(scheduler, Lane::kOther, SYS_clock_nanosleep, clock, flags,
+                        reinterpret_cast<long>(time), reinterpret_cast<long>(left));
   }
   struct timespec asked;
   if (!LoadUserTime(time, &asked)) return -EFAULT;

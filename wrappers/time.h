@@ -9,7 +9,8 @@
 namespace bobbin {
 
 long Nanosleep(Scheduler* scheduler, const struct timespec* time, struct timespec* left);
-long ClockNanosleep(Scheduler* scheduler, int clock, int flags, const struct timespec* time, struct timespec* left);
+long ClockNanosleep(Scheduler* scheduler, int clock, int flags, const struct timespec* time,
+                    struct timespec* left);
 long SchedYield(Scheduler* scheduler);
 long Pause(Scheduler* scheduler);
 

@@ -22,8 +22,9 @@ struct PlainCall {
 // What waits for the disk is not interrupted, as on Linux.
 bool CanBeKicked(const WorkerCall& call) { return call.lane != Lane::kDisk; }
 
-// Takes the call back if no worker has it; else interrupts the worker's system call, whose EINTR then ends the park. A
-// kick that comes just before the system call is lost, so it is repeated by the thread's timer.
+// Takes the call back if no worker has it; else interrupts the worker's system call, whose EINTR
+// then ends the park. A kick that comes just before the system call is lost, so it is repeated by
+// the thread's timer.
 bool WithdrawCall(Thread* thread) {
   auto* call = static_cast<WorkerCall*>(thread->wait_object);
   if (runtime().workers.Cancel(call)) return true;
@@ -55,12 +56,14 @@ long RunOnce(Scheduler* scheduler, Lane lane, long (*work)(void*), void* argumen
       return self->work(self->argument);
     };
   }
-  // The item lies on the parked thread's stack: nothing of it may be touched once the thread is ready.
+  // The item lies on the parked thread's stack: nothing of it may be touched once the thread is
+  // ready.
   call.done = [](WorkItem* item) { Scheduler::MakeReady(static_cast<WorkerCall*>(item)->thread); };
   RuntimeSection section(scheduler);
   if (scheduler->TakeInterruption()) return -EINTR;
   ++scheduler->counters().worker_calls;
-  if (!runtime().workers.Submit(&call)) return work(argument);  // no kernel thread to be had: slow beats wrong
+  if (!runtime().workers.Submit(&call))
+    return work(argument);  // no kernel thread to be had: slow beats wrong
   ParkRequest request;
   request.waiting = Waiting::kWorker;
   request.object = &call;
@@ -80,7 +83,8 @@ long RunOnWorker(Scheduler* scheduler, Lane lane, long (*work)(void*), void* arg
   }
 }
 
-long CallOnWorker(Scheduler* scheduler, Lane lane, long nr, long a, long b, long c, long d, long e, long f) {
+long CallOnWorker(Scheduler* scheduler, Lane lane, long nr, long a, long b, long c, long d, long e,
+                  long f) {
   PlainCall call = {nr, a, b, c, d, e, f};
   return RunOnWorker(
       scheduler, lane,

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <regex>
 #include <string>
 
@@ -34,6 +35,8 @@ TEST(AccessLogEscaping, EscapesWhatCouldForgeALineOrReachATerminal) {
   EXPECT_EQ(Escaped(absl::string_view("\0\x7f\xff", 3)), "\\x00\\x7F\\xFF");
 }
 
+constexpr std::chrono::seconds kPatience{60};  // only guards against a hang
+
 class AccessLogFile : public testing::Test {
  protected:
   static void SetUpTestSuite() { ASSERT_TRUE(StartClock().ok()); }
@@ -52,7 +55,7 @@ TEST_F(AccessLogFile, HoldsEachLineInCombinedFormatOnceClosed) {
   ASSERT_TRUE(log.ok());
   (*log)->Append({peer_, "GET / HTTP/1.1", 200, 42, "http://from/", "agent \"x\""});
   (*log)->Append({peer_, "", 408, 7, "", ""});
-  (*log)->Close();
+  EXPECT_TRUE((*log)->Close(kPatience));
   std::string text = test::ReadFile(directory_ / "log");
   std::string date = "\\[\\d\\d/[A-Z][a-z]{2}/\\d{4}:\\d\\d:\\d\\d:\\d\\d \\+0000\\]";
   EXPECT_TRUE(std::regex_match(
@@ -68,14 +71,14 @@ TEST_F(AccessLogFile, KeepsWhatItHeldWhenOpenedAgain) {
   auto log = AccessLog::Open(directory_ / "log");
   ASSERT_TRUE(log.ok());
   (*log)->Append({peer_, "GET / HTTP/1.1", 200, 0, "", ""});
-  (*log)->Close();
+  EXPECT_TRUE((*log)->Close(kPatience));
   EXPECT_EQ(test::ReadFile(directory_ / "log").find("before\n192.0.2.1"), 0u);
 }
 
 TEST_F(AccessLogFile, CountsLinesAppendedAfterClose) {
   auto log = AccessLog::Open(directory_ / "log");
   ASSERT_TRUE(log.ok());
-  (*log)->Close();
+  EXPECT_TRUE((*log)->Close(kPatience));
   (*log)->Append({peer_, "GET / HTTP/1.1", 200, 0, "", ""});
   EXPECT_EQ((*log)->dropped(), 1u);
   EXPECT_EQ(test::ReadFile(directory_ / "log"), "");
@@ -91,6 +94,23 @@ TEST_F(AccessLogFile, DropsAndCountsInsteadOfWaitingForASlowReader) {
   for (int i = 0; i < 5000; ++i) (*log)->Append({peer_, "GET / HTTP/1.1", 200, 0, "", agent});
   EXPECT_GT((*log)->dropped(), 0u);
   close(reader);  // the writer gets EPIPE and can end
+}
+
+TEST_F(AccessLogFile, GivesUpClosingWhenTheReaderIsStuck) {
+  ASSERT_EQ(mkfifo((directory_ / "log").c_str(), 0600), 0);
+  int reader = open((directory_ / "log").c_str(), O_RDONLY | O_NONBLOCK);
+  auto log = AccessLog::Open(directory_ / "log");
+  ASSERT_TRUE(log.ok());
+  std::string agent(1000, 'a');
+  for (int i = 0; i < 500; ++i) (*log)->Append({peer_, "GET / HTTP/1.1", 200, 0, "", agent});
+  EXPECT_FALSE((*log)->Close(std::chrono::milliseconds(50)));
+  close(reader);
+  EXPECT_TRUE((*log)->Close(kPatience));
+}
+
+TEST_F(AccessLogFile, IsNoFifoWithoutAReader) {
+  ASSERT_EQ(mkfifo((directory_ / "log").c_str(), 0600), 0);
+  EXPECT_FALSE(AccessLog::Open(directory_ / "log").ok());
 }
 
 TEST(AccessLogOpening, ReportsWhatCannotBeOpened) {

@@ -44,6 +44,39 @@ TEST_F(FileCacheTest, PreparesTheHeadAndTheContents) {
   EXPECT_EQ(head.substr(head.size() - 8), " GMT\r\n\r\n");
 }
 
+TEST_F(FileCacheTest, DatesNoFileAfterItsReplyNorBeyondTheFormat) {
+  FileCache cache(root_, types_, {kMiB, 4, kMiB});
+  for (time_t modified : {time_t{4102444800}, time_t{1} << 62, -(time_t{1} << 62)}) {
+    std::string name = std::to_string(modified);
+    test::WriteFile(directory_ / name, "x");
+    timespec times[2] = {{0, UTIME_OMIT}, {modified, 0}};  // the file system may bring it nearer
+    ASSERT_EQ(utimensat(AT_FDCWD, (directory_ / name).c_str(), times, 0), 0);
+    Lookup found = cache.Get(name, 1);
+    ASSERT_EQ(found.status, 200);
+    std::string head(found.file->Head());
+    size_t field = head.find("Last-Modified: ");
+    ASSERT_EQ(head.size() - field, 15u + 29 + 4) << head;
+    EXPECT_LT(std::stoi(head.substr(field + 15 + 12, 4)), 2100) << head;
+  }
+}
+
+TEST_F(FileCacheTest, RefusesAFileForWhichThereIsNoMemory) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "sanitizers end the program where there is no memory";
+#endif
+  if (test::ReadFile("/proc/sys/vm/overcommit_memory")[0] == '1') {
+    GTEST_SKIP() << "this system promises any memory";
+  }
+  constexpr int64_t kHuge = int64_t{4} << 40;
+  test::WriteFile(directory_ / "huge", "");
+  if (truncate((directory_ / "huge").c_str(), kHuge) != 0) GTEST_SKIP() << "no files that large";
+  test::WriteFile(directory_ / "small", "small");
+  FileCache cache(root_, types_, {2 * kHuge, 4, kHuge});
+  EXPECT_EQ(cache.Get("huge", 1).status, 503);
+  EXPECT_EQ(cache.GetCounts().bytes, 0u) << "still accounted";
+  EXPECT_EQ(Contents(cache.Get("small", 1)), "small");
+}
+
 TEST_F(FileCacheTest, ServesARepeatedPathWithoutOpeningItWithinASecond) {
   test::WriteFile(directory_ / "a", "1");
   FileCache cache(root_, types_, {kMiB, 4, kMiB});

@@ -217,6 +217,9 @@ TEST_P(Http, ClosesOnRequestsThatAreNone) {
             {"a host with a space", "GET / HTTP/1.1\r\nHost: a b\r\n\r\n", 400, kClosed},
             {"a host with a slash", "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", 400, kClosed},
             {"a folded field", GetWith("X: a\r\n b\r\n"), 400, kClosed},
+            {"a length in the second line", GetWith("Content-Length:\r\n 5\r\n") + "abcde", 400,
+             kClosed},
+            {"a refused HEAD has no body", "HEAD / HTTP/2.0\r\nHost: h\r\n\r\n", 505, kClosed},
             {"a space before the colon", GetWith("X : a\r\n"), 400, kClosed},
             {"a field without a name", GetWith(": a\r\n"), 400, kClosed},
             {"a field without a colon", GetWith("nonsense\r\n"), 400, kClosed},
@@ -364,6 +367,19 @@ TEST_P(Http, TakesAHeadThatJustFits) {
   request.insert(request.size() - 4, 1, 'x');
   client.Send(request);
   EXPECT_EQ(client.Read().status, 431);
+}
+
+TEST_P(Http, SkipsABodyAfterAHeadThatJustFits) {
+  for (const char* framing : {"Content-Length: 50000\r\n", "Transfer-Encoding: chunked\r\n"}) {
+    std::string request = GetWith(std::string(framing) + "X: \r\n");
+    request.insert(request.size() - 4, 8192 - request.size(), 'x');
+    std::string body(50000, 'b');
+    if (framing[0] == 'T') body = "c350\r\n" + body + "\r\n0\r\n\r\n";
+    Client client(port_);
+    client.Send(request + body + Get("/sub/"));
+    EXPECT_EQ(client.Read().body, "contents") << framing;
+    EXPECT_EQ(client.Read().body, "sub") << framing;
+  }
 }
 
 TEST_P(Http, AnswersAClientThatHasFinishedSending) {

@@ -48,6 +48,28 @@ TEST(RequestParser, TellsOtherVersionsFromNonsense) {
   EXPECT_EQ(StatusOf("GET / FTP/2.0\r\nHost: h\r\n\r\n"), 400);
 }
 
+TEST(RequestParser, RefusesFoldedFieldsWhereverTheFoldIs) {
+  const std::string start = "GET / HTTP/1.1\r\nHost: h\r\n";
+  for (const char* field :
+       {"X: a\r\n b", "X: a\r\n\tb", "X: a\r\n ", "X:\r\n a", "X: \t\r\n\ta", "X:\r\n ",
+        "X:\r\n \r\n a", "Content-Length:\r\n 5", "Transfer-Encoding:\r\n chunked"}) {
+    EXPECT_EQ(StatusOf(start + field + "\r\n\r\n"), 400) << field;
+    EXPECT_EQ(StatusOf(start + field + "\r\nY: z\r\n\r\n"), 400) << field;
+  }
+  for (const char* field : {"X:", "X: ", "X:\t ", "X:a", "X: \ta \t", "X: a b"}) {
+    EXPECT_EQ(StatusOf(start + field + "\r\n\r\n"), RequestParser::kComplete) << field;
+  }
+}
+
+TEST(RequestParser, RefusesFoldedTrailers) {
+  RequestParser parser;
+  size_t used = 0;
+  ASSERT_EQ(
+      parser.ParseHead("GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n", &used),
+      RequestParser::kComplete);
+  EXPECT_EQ(parser.ParseBody("0\r\nX:\r\n y\r\n\r\n", &used), 400);
+}
+
 TEST(RequestParser, SkipsABodyByItsLength) {
   std::string bytes = "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n";
   RequestParser parser;

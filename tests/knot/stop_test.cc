@@ -1,7 +1,9 @@
 // Signals: the graceful stop, and the counters.
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <memory>
@@ -68,6 +70,20 @@ TEST_P(Stop, EndsAtOnceOnASecondSignal) {
   server_->Signal(SIGTERM);
   EXPECT_EQ(server_->WaitForExit(), 0);
   EXPECT_NE(server_->Error().find("second signal"), std::string::npos) << server_->Error();
+}
+
+TEST_P(Stop, EndsThoughNobodyReadsTheLog) {
+  TempDirectory logs;
+  ASSERT_EQ(mkfifo((logs / "log").c_str(), 0600), 0);
+  int reader = open((logs / "log").c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  Start({"--threads=16", "--access_log=" + logs / "log"});
+  Client client(port_);
+  for (int i = 0; i < 2000; ++i) client.Get("/small");  // more lines than a FIFO holds
+  server_->Signal(SIGTERM);
+  EXPECT_EQ(server_->WaitForExit(), 0);
+  EXPECT_NE(server_->Error().find("the access log takes no more"), std::string::npos)
+      << server_->Error();
+  close(reader);
 }
 
 TEST_P(Stop, PrintsCountersOnSigusr1AndServesOn) {

@@ -183,6 +183,28 @@ TEST(Signals, ThreadsThatEndWithPendingSignalsGiveTheirRoomBack) {
   }
 }
 
+// The signal that interrupts workers is not the program's to change, and libc's own handler for it
+// asks for an alternate stack and for restarts.
+TEST(Signals, CallsOnWorkersAreInterruptedAlsoOnceAThreadHasAnAlternateStack) {
+  static void (*const ignore)(int) = [](int) {};
+  conformance::SignalHandler handler(SIGUSR1, ignore);
+  UserThread([] {
+    static char memory[64 * 1024];
+    stack_t stack = {memory, 0, sizeof memory};
+    EXPECT_OK(sigaltstack(&stack, nullptr));
+    stack_t off = {nullptr, SS_DISABLE, 0};
+    EXPECT_OK(sigaltstack(&off, nullptr));
+  }).Join();
+  uint32_t word = 0;
+  Event done;
+  UserThread waiter([&] {
+    // Shared with other processes, so a worker waits for it.
+    EXPECT_ERRNO(EINTR, syscall(SYS_futex, &word, FUTEX_WAIT, 0, nullptr, nullptr, 0));
+    done.Post();
+  });
+  conformance::SignalUntil(waiter.handle(), SIGUSR1, &done);
+}
+
 TEST(Signals, DeliveredOnesAreCounted) {
   static void (*const ignore)(int) = [](int) {};
   conformance::SignalHandler handler(SIGUSR1, ignore);

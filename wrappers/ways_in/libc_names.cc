@@ -1,8 +1,10 @@
-// Way in 1: libc's names, defined here so that programs and their libraries find them before libc's.
+// Way in 1: libc's names, defined here so that programs and their libraries find them before
+// libc's.
 //
-// No symbol version is given, so a reference to any version of the name binds here. On a kernel thread that is no
-// scheduler, and where the runtime is not active, each goes on to libc's own function (W2). Only the calls of a
-// server's hot path need a name; everything else reaches the table through libc's text.
+// No symbol version is given, so a reference to any version of the name binds here. On a kernel
+// thread that is no scheduler, and where the runtime is not active, each goes on to libc's own
+// function (W2). Only the calls of a server's hot path need a name; everything else reaches the
+// table through libc's text.
 #include <dlfcn.h>
 #include <errno.h>
 #include <poll.h>
@@ -33,11 +35,11 @@ Function* Libc(Function*, const char* name) {
   return reinterpret_cast<Function*>(dlsym(RTLD_NEXT, name));
 }
 
-#define LIBC(name)                                          \
-  ({                                                        \
-    static decltype(&::name) function;                      \
+#define LIBC(name)                                             \
+  ({                                                           \
+    static decltype(&::name) function;                         \
     if (function == nullptr) function = Libc(function, #name); \
-    function;                                               \
+    function;                                                  \
   })
 
 inline long Result(long result) {
@@ -48,12 +50,14 @@ inline long Result(long result) {
   return result;
 }
 
-// A cancellation point (pthreads(7)): acts on a request that came before, and lets pthread_cancel end its parks.
+// A cancellation point (pthreads(7)): acts on a request that came before, and lets pthread_cancel
+// end its parks.
 class CancelPoint {
  public:
   explicit CancelPoint(Scheduler* scheduler) : self_(scheduler->current()) {
     self_->cancel_point = true;
-    if (__builtin_expect(runtime().cancellation_used.load(std::memory_order_relaxed), 0)) pthread_testcancel();
+    if (__builtin_expect(runtime().cancellation_used.load(std::memory_order_relaxed), 0))
+      pthread_testcancel();
   }
   ~CancelPoint() { self_->cancel_point = false; }
   CancelPoint(const CancelPoint&) = delete;
@@ -69,10 +73,10 @@ class CancelPoint {
 using namespace bobbin;  // NOLINT: the names below are libc's, what they call is ours
 
 // One call: libc's where no scheduler runs us, else the handler.
-#define ANSWER(name, arguments, handler_call)                                    \
-  Scheduler* scheduler = Scheduler::Current();                                   \
-  if (__builtin_expect(scheduler == nullptr, 0)) return LIBC(name) arguments;    \
-  CancelPoint cancel_point(scheduler);                                           \
+#define ANSWER(name, arguments, handler_call)                                 \
+  Scheduler* scheduler = Scheduler::Current();                                \
+  if (__builtin_expect(scheduler == nullptr, 0)) return LIBC(name) arguments; \
+  CancelPoint cancel_point(scheduler);                                        \
   return static_cast<decltype(LIBC(name) arguments)>(Result(handler_call))
 
 EXPORT ssize_t read(int fd, void* buffer, size_t size) {
@@ -92,10 +96,12 @@ EXPORT ssize_t writev(int fd, const struct iovec* vectors, int count) {
 }
 
 EXPORT ssize_t recv(int fd, void* buffer, size_t size, int flags) {
-  ANSWER(recv, (fd, buffer, size, flags), Recvfrom(scheduler, fd, buffer, size, flags, nullptr, nullptr));
+  ANSWER(recv, (fd, buffer, size, flags),
+         Recvfrom(scheduler, fd, buffer, size, flags, nullptr, nullptr));
 }
 
-EXPORT ssize_t recvfrom(int fd, void* buffer, size_t size, int flags, struct sockaddr* address, socklen_t* length) {
+EXPORT ssize_t recvfrom(int fd, void* buffer, size_t size, int flags, struct sockaddr* address,
+                        socklen_t* length) {
   ANSWER(recvfrom, (fd, buffer, size, flags, address, length),
          Recvfrom(scheduler, fd, buffer, size, flags, address, length));
 }
@@ -108,8 +114,8 @@ EXPORT ssize_t send(int fd, const void* buffer, size_t size, int flags) {
   ANSWER(send, (fd, buffer, size, flags), Sendto(scheduler, fd, buffer, size, flags, nullptr, 0));
 }
 
-EXPORT ssize_t sendto(int fd, const void* buffer, size_t size, int flags, const struct sockaddr* address,
-                      socklen_t length) {
+EXPORT ssize_t sendto(int fd, const void* buffer, size_t size, int flags,
+                      const struct sockaddr* address, socklen_t length) {
   ANSWER(sendto, (fd, buffer, size, flags, address, length),
          Sendto(scheduler, fd, buffer, size, flags, address, length));
 }
@@ -140,8 +146,9 @@ EXPORT ssize_t sendfile64(int out, int in, off64_t* offset, size_t count) {
 
 EXPORT int close(int fd) { ANSWER(close, (fd), Close(scheduler, fd)); }
 
-// The header says that these do not throw; what a signal handler does inside them (pthread_exit, cancellation of the
-// asynchronous kind) unwinds all the same, so they are defined under names of their own.
+// The header says that these do not throw; what a signal handler does inside them (pthread_exit,
+// cancellation of the asynchronous kind) unwinds all the same, so they are defined under names of
+// their own.
 EXPORT int bobbin_sched_yield() asm("sched_yield");
 EXPORT long bobbin_syscall(long nr, ...) asm("syscall");
 
@@ -152,7 +159,8 @@ int bobbin_sched_yield() {
   return static_cast<int>(SchedYield(scheduler));
 }
 
-// What libstdc++ waits and wakes with (std::atomic::wait), and every caller of a call without a name.
+// What libstdc++ waits and wakes with (std::atomic::wait), and every caller of a call without a
+// name.
 long bobbin_syscall(long nr, ...) {
   va_list list;
   va_start(list, nr);
@@ -161,12 +169,14 @@ long bobbin_syscall(long nr, ...) {
   va_end(list);
   Scheduler* scheduler = Scheduler::Current();
   if (scheduler == nullptr && nr == SYS_futex) {
-    return Result(ForeignFutex(reinterpret_cast<uint32_t*>(a[0]), static_cast<int>(a[1]), static_cast<uint32_t>(a[2]),
-                               reinterpret_cast<const struct timespec*>(a[3]), reinterpret_cast<uint32_t*>(a[4]),
-                               static_cast<uint32_t>(a[5])));
+    return Result(ForeignFutex(reinterpret_cast<uint32_t*>(a[0]), static_cast<int>(a[1]),
+                               static_cast<uint32_t>(a[2]),
+                               reinterpret_cast<const struct timespec*>(a[3]),
+                               reinterpret_cast<uint32_t*>(a[4]), static_cast<uint32_t>(a[5])));
   }
   bool makes_thread = nr == SYS_clone || nr == SYS_clone3 || nr == SYS_vfork;
-  if (scheduler == nullptr || makes_thread) return Result(RawSyscall6(nr, a[0], a[1], a[2], a[3], a[4], a[5]));
+  if (scheduler == nullptr || makes_thread)
+    return Result(RawSyscall6(nr, a[0], a[1], a[2], a[3], a[4], a[5]));
   Registers registers = {};
   registers.rax = static_cast<uint64_t>(nr);
   registers.rdi = static_cast<uint64_t>(a[0]);
@@ -178,8 +188,8 @@ long bobbin_syscall(long nr, ...) {
   return Result(Dispatch(scheduler, &registers));
 }
 
-// libc wakes a thread in a deferred cancellation point of its own with a signal; one in a call entered by name here it
-// does not know about, so we wake it.
+// libc wakes a thread in a deferred cancellation point of its own with a signal; one in a call
+// entered by name here it does not know about, so we wake it.
 EXPORT int pthread_cancel(pthread_t thread) {
   runtime().cancellation_used.store(true, std::memory_order_seq_cst);
   int result = LIBC(pthread_cancel)(thread);
@@ -187,7 +197,8 @@ EXPORT int pthread_cancel(pthread_t thread) {
   if (result != 0 || scheduler == nullptr) return result;
   RuntimeSection section(scheduler);
   Thread* target = runtime().threads.FindByFsBase(static_cast<uint64_t>(thread));
-  if (target != nullptr && target != scheduler->current() && target->cancel_point) Scheduler::Interrupt(target);
+  if (target != nullptr && target != scheduler->current() && target->cancel_point)
+    Scheduler::Interrupt(target);
   return result;
 }
 

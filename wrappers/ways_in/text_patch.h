@@ -4,12 +4,11 @@
 // of an instruction before the `syscall` (or over the `syscall` itself), leads to the site's stub.
 // The stub
 //   1. runs copies of the instructions from the jump up to the `syscall`, on the registers and the
-//   stack as they are;
+//      stack as they are;
 //   2. puts the address where execution continues into rcx and that of the site into r11 (a system
-//   call destroys both)
-//      and jumps to bobbin_text_entry, which comes back to the address in rcx;
+//      call destroys both) and jumps to bobbin_text_entry, which comes back to the address in rcx;
 //   3. if the jump lies over instructions behind the `syscall`, runs copies of these and jumps
-//   behind them.
+//      behind them.
 // Shapes, in the order in which they are tried (`p` is where the jump is written):
 //   kBefore  p + 5 <= syscall: only instructions before it are overwritten;
 //   kOver    the jump ends with the `syscall`: nothing behind it is touched;

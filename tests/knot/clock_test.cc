@@ -1,0 +1,45 @@
+#include "knot/clock.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <string>
+
+namespace knot {
+namespace {
+
+std::string Format(int64_t time) {
+  char text[30];
+  FormatHttpDate(time, text);
+  return text;
+}
+
+TEST(HttpDate, IsOfFixedLengthForEveryTime) {
+  EXPECT_EQ(Format(784111777), "Sun, 06 Nov 1994 08:49:37 GMT");
+  EXPECT_EQ(Format(0), "Thu, 01 Jan 1970 00:00:00 GMT");
+  EXPECT_EQ(Format(253402300799), "Fri, 31 Dec 9999 23:59:59 GMT");
+}
+
+TEST(HttpDate, IsTheNearestThereIsForTimesBeyondTheFormat) {
+  EXPECT_EQ(Format(-1), "Thu, 01 Jan 1970 00:00:00 GMT");
+  EXPECT_EQ(Format(INT64_MIN), "Thu, 01 Jan 1970 00:00:00 GMT");
+  EXPECT_EQ(Format(253402300800), "Fri, 31 Dec 9999 23:59:59 GMT");
+  EXPECT_EQ(Format(INT64_MAX), "Fri, 31 Dec 9999 23:59:59 GMT");
+}
+
+// A clock that is read a tick late at the turn of a second shows the one before for a whole second.
+TEST(Clock, ShowsALaterDateWithEachSecond) {
+  ASSERT_TRUE(StartClock().ok());
+  std::string before(Now().HttpDate());
+  uint32_t number = Now().number;
+  for (int turns = 0; turns < 3; ++turns) {
+    while (Now().number == number) usleep(1000);
+    number = Now().number;
+    std::string date(Now().HttpDate());
+    EXPECT_NE(date, before);
+    before = date;
+  }
+}
+
+}  // namespace
+}  // namespace knot
