@@ -42,9 +42,7 @@ int OpenForAppending(const char* name) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<AccessLog>> AccessLog::Open(const std::string& name) {
-  int descriptor = name == "-"
-                       ? dup(STDOUT_FILENO)
-                       : OpenForAppending(name.c_str());
+  int descriptor = name == "-" ? dup(STDOUT_FILENO) : OpenForAppending(name.c_str());
   if (descriptor < 0) {
     return absl::ErrnoToStatus(errno, absl::StrCat("cannot open the access log ", name));
   }

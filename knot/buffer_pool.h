@@ -22,7 +22,7 @@ inline constexpr size_t kBodyRoom = 1024;
 
 struct RequestBuffer {
   char input[kMaxHeadBytes + kBodyRoom];  // a request's head, and what came after it
-  char path[kMaxTargetBytes];  // a target decoded, where it needs decoding
+  char path[kMaxTargetBytes];             // a target decoded, where it needs decoding
 };
 
 class BufferPool {

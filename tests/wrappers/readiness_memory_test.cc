@@ -218,7 +218,7 @@ TEST(ReadinessMemory, ReaderThatWasWokenReadsItsFileThoughTheNumberIsReusedBefor
   LetOthersRun();
   ASSERT_EQ(1, bobbin::RawSyscall(SYS_write, old.b.get(), "o", 1));
   // Long enough for the next park to poll: the closer is ready before the reader is.
-  for (int64_t end = conformance::NowNs() + 5'000'000; conformance::NowNs() < end;) {
+  for (int64_t end = conformance::NowNs() + 20'000'000; conformance::NowNs() < end;) {
   }
   go.Post();
   closer.Join();
