@@ -5,7 +5,7 @@
 // (application → threading), when the next one runs (threading → application), and around the
 // poller (event). What the poller's call costs and what it sleeps cannot be told apart by a clock:
 // `polling_cycles` holds both, and whoever reads the counters subtracts the kernel thread's CPU
-// time to get idle (see runtime.cc).
+// time to get idle (see statistics.cc).
 #ifndef BOBBIN_RUNTIME_ACCOUNTING_H_
 #define BOBBIN_RUNTIME_ACCOUNTING_H_
 

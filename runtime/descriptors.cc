@@ -78,14 +78,23 @@ FileKind Descriptors::Kind(int fd) {
 
 bool Descriptors::ProgramNonblock(int fd) {
   Descriptor* d = Find(fd);
-  if (d != nullptr && d->Has(Descriptor::kRuntimeNonblock))
+  constexpr uint16_t kTold = Descriptor::kModeKnown | Descriptor::kRuntimeNonblock;
+  if (d != nullptr && (d->flags.load(std::memory_order_relaxed) & kTold) != 0) {
     return d->Has(Descriptor::kProgramNonblock);
-  // Not ours: any process that shares the open file description may change it at any time, so ask.
-  // Only an attempt that would block comes here.
+  }
+  // Any process that shares the open file description may change it at any time, so ask. Only an
+  // attempt that would block comes here.
   long flags = RawSyscall(SYS_fcntl, fd, F_GETFL);
   if (flags < 0) return false;
   if (d != nullptr && (flags & O_DIRECT) != 0) d->Set(Descriptor::kDirect);
   return (flags & O_NONBLOCK) != 0;
+}
+
+void Descriptors::ForgetModes() {
+  for (unsigned fd = 0; fd < capacity_; ++fd) {
+    // Entries never used stay uncommitted.
+    if (table_[fd].Has(Descriptor::kModeKnown)) table_[fd].Clear(Descriptor::kModeKnown);
+  }
 }
 
 }  // namespace bobbin

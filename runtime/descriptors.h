@@ -43,7 +43,10 @@ struct Descriptor {
   // Bits of `flags`.
   static constexpr uint16_t kRuntimeNonblock =
       1;  // O_NONBLOCK is set by us, the program believes it is not
-  static constexpr uint16_t kProgramNonblock = 2;   // the program set O_NONBLOCK
+  static constexpr uint16_t kProgramNonblock = 2;  // the program set O_NONBLOCK
+  // kProgramNonblock says the truth without asking the kernel: the open file description is known
+  // from its beginning and nobody else has it.
+  static constexpr uint16_t kModeKnown = 4;
   static constexpr uint16_t kNoReceiveTimeout = 8;  // SO_RCVTIMEO is known to be 0
   static constexpr uint16_t kNoSendTimeout = 512;   // SO_SNDTIMEO likewise
   static constexpr uint16_t kShared = 16;        // its open file description has other descriptors
@@ -77,9 +80,9 @@ struct Waiter {
   Waiter* next = nullptr;
   Waiter** link = nullptr;  // what points to it; null when not queued
   Thread* thread = nullptr;
-  int fd = -1;            // changes when the descriptor is closed meanwhile: see Scheduler::Close
-  uint32_t events = 0;    // what it waits for
-  uint32_t happened = 0;  // what came
+  int fd = -1;  // changes when the descriptor is closed meanwhile: see Scheduler::BeforeClose
+  uint32_t events = 0;               // what it waits for
+  uint32_t happened = 0;             // what came
   Acceptance* acceptance = nullptr;  // set: waits for a connection rather than for readiness
 };
 
@@ -125,6 +128,9 @@ class Descriptors {
 
   // Tells whether the program set O_NONBLOCK on `fd`, asking the kernel at most once.
   bool ProgramNonblock(int fd);
+
+  // Trusts no descriptor's mode any more: after fork(2), which shares them all.
+  void ForgetModes();
 
   static constexpr unsigned kMaxCapacity = 1u << 20;
 

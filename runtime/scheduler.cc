@@ -200,6 +200,7 @@ void Scheduler::ThreadEntry(Transfer transfer) {
   Thread* self = scheduler->current_;
   scheduler->accounting_.Charge(&scheduler->counters().threading_cycles);
   scheduler->depth_ = 0;
+  scheduler->calls_in_a_row_ = 0;
   self->entry(self->entry_argument);
   __builtin_unreachable();
 }
@@ -290,6 +291,7 @@ Wake Scheduler::Park(const ParkRequest& request) {
     self->state = ThreadState::kRunning;
   }
   depth_ = depth;
+  calls_in_a_row_ = 0;
   if (request.deadline != kNever) timers_.Disarm(&self->timer);
   self->waiting = Waiting::kNothing;
   if (__builtin_expect(self->pending_signals.load(std::memory_order_relaxed) != 0, 0))
@@ -302,6 +304,7 @@ void Scheduler::Yield() {
   RuntimeSection section(this);
   Thread* self = current_;
   int depth = depth_;
+  calls_in_a_row_ = 0;
   uint64_t now = accounting_.Charge(&accounting_.counters.application_cycles);
   // A thread that yields in a loop waits for somebody: also for those the poller or another kernel
   // thread would wake.
@@ -416,6 +419,9 @@ void Scheduler::Poll(bool wait) {
     // of it.
     mask = index_ == 0 ? runtime().masks.Intersection() : ~uint64_t{0};
   }
+#ifndef NDEBUG
+  CheckInvariants();
+#endif
   int count = poller_->Wait(events_, kEvents, timeout, mask == kernel_mask ? nullptr : &mask);
   sleeping_.store(false, std::memory_order_relaxed);
   last_poll_ = accounting_.Charge(&accounting_.counters.polling_cycles);

@@ -210,7 +210,7 @@ void Scheduler::NoteAccepted(int listener, int fd, int flags) {
   if (d == nullptr) return;
   Descriptor* from = table.Find(listener);
   // A connection inherits its listener's protocol and time-outs.
-  uint16_t known = Descriptor::kRuntimeNonblock;
+  uint16_t known = Descriptor::kModeKnown;
   if (flags & SOCK_NONBLOCK) known |= Descriptor::kProgramNonblock;
   constexpr uint16_t kInherited = Descriptor::kNoReceiveTimeout | Descriptor::kNoSendTimeout;
   if (from != nullptr) known |= from->flags.load(std::memory_order_relaxed) & kInherited;
@@ -229,8 +229,8 @@ void Scheduler::AcceptForWaiters(View* view, int fd, int limit) {
     }
     Waiter* waiter = view->acceptors;
     Acceptance* wanted = waiter->acceptance;
-    long result = RawSyscall(SYS_accept4, fd, wanted->address, wanted->address_length,
-                             wanted->flags | SOCK_NONBLOCK);
+    long result =
+        RawSyscall(SYS_accept4, fd, wanted->address, wanted->address_length, wanted->flags);
     if (result == -EAGAIN) {
       ++accounting_.counters.try_again;
       view->ready &= static_cast<uint8_t>(~View::kRead);
@@ -245,7 +245,8 @@ void Scheduler::AcceptForWaiters(View* view, int fd, int limit) {
     Resume(waiter->thread, Wake::kWoken);
     // Out of descriptors or memory, or shut down: each such answer is for one waiter, and the next
     // attempt's business.
-    if (result < 0 && result != -EINVAL) return;
+    bool shut_down = result == -EINVAL || (view->ready & View::kHangUp) != 0;
+    if (result < 0 && !shut_down) return;
   }
 }
 

@@ -58,9 +58,8 @@ void PutShares(Text* text, const Statistics& s) {
   text->Put("; idle ").Percent(s.idle_cycles, all).Put(" of the time\n");
 }
 
-bool DumpOne(Thread* thread, void* argument) {
+void DumpOne(const Thread* thread, Text* text) {
   static constexpr const char* kStates[] = {"free", "ready", "running", "parked", "done"};
-  auto* text = static_cast<Text*>(argument);
   text->Number(static_cast<uint64_t>(thread->tid)).Put(" '").Put(thread->name).Put("' ");
   text->Put(kStates[static_cast<int>(thread->state)]);
   if (thread->state == ThreadState::kParked) {
@@ -83,7 +82,6 @@ bool DumpOne(Thread* thread, void* argument) {
   }
   text->Put(", scheduler ").Number(static_cast<uint64_t>(thread->scheduler->index()));
   text->Put(", parks ").Number(thread->parks).Put("\n");
-  return true;
 }
 
 }  // namespace
@@ -157,10 +155,8 @@ EXPORT int DumpThreads(int fd) {
     text.Put("running on kernel threads: ").Put(runtime().inactive_reason).Put("\n");
     return text.Flush();
   }
-  Scheduler* scheduler = Scheduler::Current();
-  if (scheduler != nullptr) scheduler->EnterRuntime();
-  runtime().threads.ForEach(&DumpOne, &text);
-  if (scheduler != nullptr) scheduler->LeaveRuntime();
+  size_t slot = 0;
+  while (Thread* thread = runtime().threads.Next(&slot)) DumpOne(thread, &text);
   return text.Flush();
 }
 

@@ -127,6 +127,15 @@ Thread* ThreadTable::FindByFsBase(uint64_t fs_base) {
   return nullptr;
 }
 
+Thread* ThreadTable::Next(size_t* slot) {
+  SpinLockHolder hold(&lock_);
+  while (*slot < used_) {
+    Thread* thread = &blocks_[(*slot)++];
+    if (thread->state != ThreadState::kFree) return thread;
+  }
+  return nullptr;
+}
+
 void ThreadTable::ForEach(bool (*visit)(Thread*, void*), void* argument) {
   SpinLockHolder hold(&lock_);
   for (Thread* thread = all_; thread != nullptr; thread = thread->all_next) {

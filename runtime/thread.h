@@ -84,7 +84,7 @@ struct alignas(64) Thread {
   uintptr_t address = 0;  // 0: not queued
   uint32_t address_bits = 0;
 
-  // Written by its own scheduler only.
+  // Guarded by the lock of the pool of pending signals; the bits may be read without it.
   std::atomic<uint64_t> pending_signals{0};  // bits of `pending`
   PendingSignal* pending = nullptr;
   uint64_t awaited_signals = 0;                        // by sigtimedwait(2), while it waits
@@ -127,6 +127,10 @@ class ThreadTable {
   // Calls visit(thread, argument) for each living thread until it returns false. The table stays
   // locked meanwhile.
   void ForEach(bool (*visit)(Thread*, void*), void* argument);
+
+  // Returns: the first living thread in slot `*slot` or behind it, with *slot moved behind its own;
+  // null at the end. The thread may end at any time: its block stays, and is at worst another's.
+  Thread* Next(size_t* slot);
 
   // Registers the main thread, whose id is the kernel's.
   Thread* AllocateMain(int tid);

@@ -1,13 +1,14 @@
 // Reads the program's memory where the kernel would: a bad address is an answer (EFAULT), not a
 // crash.
 //
-// The loads are two labelled instructions; the SIGSEGV handler, asked through RecoverUserFault,
-// continues behind a load that faulted. Callers: anyone, signal handlers.
+// What touches the memory are a few labelled instructions; the SIGSEGV handler, asked through
+// RecoverUserFault, continues behind a load that faulted. Callers: anyone, signal handlers.
 #ifndef BOBBIN_RUNTIME_USER_MEMORY_H_
 #define BOBBIN_RUNTIME_USER_MEMORY_H_
 
 #include <time.h>
 
+#include <cstddef>
 #include <cstdint>
 
 namespace bobbin {
@@ -23,6 +24,11 @@ inline bool LoadUserTime(const struct timespec* address, struct timespec* out) {
   *out = {static_cast<time_t>(seconds), static_cast<long>(nanoseconds)};
   return true;
 }
+
+// Tells whether [address, address+size) can be read, or read and written, looking at its first and
+// last byte and at one byte of each page between. A range of no bytes always can.
+bool Readable(const void* address, size_t size);
+bool Writable(void* address, size_t size);
 
 // Returns: where to continue after a fault at instruction `rip`, 0 when it is none of the loads
 // above.

@@ -16,6 +16,7 @@
 #include "runtime/raw_syscall.h"
 #include "runtime/runtime.h"
 #include "runtime/scheduler.h"
+#include "runtime/user_memory.h"
 
 namespace bobbin {
 

@@ -166,6 +166,7 @@ long Openat(Scheduler* scheduler, int directory, const char* path, int flags, un
 
 long Openat2(Scheduler* scheduler, int directory, const char* path, struct open_how* how,
              size_t size) {
+  if (size == sizeof *how && !Readable(how, size)) return -EFAULT;
   long fd = size == sizeof *how ? OpenCached(directory, path, *how) : -EAGAIN;
   if (fd == -EAGAIN) {
     fd = CallOnWorker(scheduler, Lane::kMetadata, SYS_openat2, directory,
@@ -209,6 +210,7 @@ void NoteDuplicate(int from, int to) {
   Descriptor* copy = table.Find(to);
   if (source == nullptr || copy == nullptr) return;
   table.Reset(to);
+  source->Clear(Descriptor::kModeKnown);
   source->Set(Descriptor::kShared);
   copy->kind.store(source->kind.load(std::memory_order_relaxed), std::memory_order_relaxed);
   copy->flags.store(source->flags.load(std::memory_order_relaxed), std::memory_order_relaxed);
@@ -218,6 +220,11 @@ void NoteDuplicate(int from, int to) {
 void BeforeDuplicate(int fd) {
   Descriptor* d = runtime().descriptors.Find(fd);
   if (d != nullptr && d->kind.load(std::memory_order_relaxed) != FileKind::kListening) Unmanage(fd);
+}
+
+// The program's O_NONBLOCK, where it is ours to remember.
+void NoteMode(Descriptor* d, bool nonblock) {
+  nonblock ? d->Set(Descriptor::kProgramNonblock) : d->Clear(Descriptor::kProgramNonblock);
 }
 
 }  // namespace
@@ -258,9 +265,7 @@ long Fcntl(Scheduler* scheduler, int fd, int command, long argument) {
     case F_SETFL: {
       long result = RawSyscall(SYS_fcntl, fd, command, managed ? argument | O_NONBLOCK : argument);
       if (result < 0 || d == nullptr) return result;
-      if (managed)
-        (argument & O_NONBLOCK) != 0 ? d->Set(Descriptor::kProgramNonblock)
-                                     : d->Clear(Descriptor::kProgramNonblock);
+      NoteMode(d, (argument & O_NONBLOCK) != 0);
       (argument & O_DIRECT) != 0 ? d->Set(Descriptor::kDirect) : d->Clear(Descriptor::kDirect);
       return result;
     }
@@ -278,13 +283,13 @@ long Fcntl(Scheduler* scheduler, int fd, int command, long argument) {
 
 long Ioctl(Scheduler*, int fd, unsigned long request, long argument) {
   Descriptor* d = runtime().descriptors.Find(fd);
-  if (request != FIONBIO || d == nullptr || !d->Has(Descriptor::kRuntimeNonblock)) {
-    return RawSyscall(SYS_ioctl, fd, request, argument);
-  }
-  if (argument == 0) return -EFAULT;
-  bool on = *reinterpret_cast<const int*>(argument) != 0;
-  on ? d->Set(Descriptor::kProgramNonblock) : d->Clear(Descriptor::kProgramNonblock);
-  return 0;
+  if (request != FIONBIO || d == nullptr) return RawSyscall(SYS_ioctl, fd, request, argument);
+  uint32_t on;
+  if (!LoadUserWord(reinterpret_cast<const uint32_t*>(argument), &on)) return -EFAULT;
+  bool managed = d->Has(Descriptor::kRuntimeNonblock);
+  long result = managed ? 0 : RawSyscall(SYS_ioctl, fd, request, argument);
+  if (result == 0) NoteMode(d, on != 0);
+  return result;
 }
 
 }  // namespace bobbin

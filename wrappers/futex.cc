@@ -2,8 +2,6 @@
 
 #include <linux/futex.h>
 
-#include "runtime/user_memory.h"
-
 namespace bobbin {
 
 namespace {
@@ -84,6 +82,7 @@ long WakeUp(uint32_t* address, int operation, int count, uint32_t bits) {
 // FUTEX_WAKE_OP: futex(2).
 long WakeOperation(uint32_t* address, int operation, int count, int count2, uint32_t* address2,
                    uint32_t encoded) {
+  if (!Writable(address2, sizeof *address2)) return -EFAULT;
   auto op = encoded >> 28;
   auto compare = encoded >> 24 & 0xf;
   int32_t argument = static_cast<int32_t>(encoded << 8) >> 20;
@@ -182,6 +181,7 @@ long LockPi(Scheduler* scheduler, uint32_t* address, int operation, const struct
 }
 
 long UnlockPi(Scheduler* scheduler, uint32_t* address, int operation) {
+  if (!Writable(address, sizeof *address)) return -EFAULT;
   auto self = static_cast<uint32_t>(scheduler->current()->tid);
   uint32_t word = __atomic_load_n(address, __ATOMIC_SEQ_CST);
   if ((word & FUTEX_TID_MASK) != self) return -EPERM;
@@ -225,6 +225,7 @@ long Futex(Scheduler* scheduler, uint32_t* address, int operation, uint32_t valu
     case FUTEX_CMP_REQUEUE:
       if (count < 0 || count2 < 0) return -EINVAL;
       if ((operation & FUTEX_PRIVATE_FLAG) == 0) break;
+      if (!Readable(address, sizeof *address)) return -EFAULT;
       return runtime().parking.Requeue(address, count, address2, count2, &value3);
     case FUTEX_WAKE_OP:
       return WakeOperation(address, operation, count, count2, address2, value3);

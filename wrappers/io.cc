@@ -131,6 +131,7 @@ long ParkAndTry(Scheduler* scheduler, int fd, Direction direction, long (*attemp
 }
 
 long Readv(Scheduler* scheduler, int fd, const struct iovec* vectors, int count) {
+  if (count > 0 && count <= IOV_MAX && !Readable(vectors, count * sizeof *vectors)) return -EFAULT;
   switch (runtime().descriptors.Kind(fd)) {
     case FileKind::kTcp:
     case FileKind::kSocket:
@@ -149,6 +150,7 @@ long Readv(Scheduler* scheduler, int fd, const struct iovec* vectors, int count)
 }
 
 long Writev(Scheduler* scheduler, int fd, const struct iovec* vectors, int count) {
+  if (count > 0 && count <= IOV_MAX && !Readable(vectors, count * sizeof *vectors)) return -EFAULT;
   switch (runtime().descriptors.Kind(fd)) {
     case FileKind::kTcp:
     case FileKind::kSocket:

@@ -86,7 +86,10 @@ inline long TryElsePark(Scheduler* scheduler, int fd, Direction direction, bool 
     view->ready &= static_cast<uint8_t>(~bit);
     long result = attempt(fd);
     NoteAttempt(scheduler, view, kind, direction, result, wanted);
-    if (__builtin_expect(result != -EAGAIN || dont_wait, 1)) return result;
+    if (__builtin_expect(result != -EAGAIN || dont_wait, 1)) {
+      scheduler->CountCall();
+      return result;
+    }
   }
   return ParkAndTry(
       scheduler, fd, direction,

@@ -75,13 +75,15 @@ long Prctl(Scheduler* scheduler, int option, unsigned long a, unsigned long b, u
            unsigned long d) {
   Thread* self = scheduler->current();
   auto* text = reinterpret_cast<char*>(a);
-  if (option == PR_SET_NAME && text != nullptr) {
+  bool names = option == PR_SET_NAME || option == PR_GET_NAME;
+  if (names && !Readable(text, 1)) return -EFAULT;
+  if (option == PR_SET_NAME) {
     size_t i = 0;
     for (; i + 1 < sizeof self->name && text[i] != '\0'; ++i) self->name[i] = text[i];
     for (; i < sizeof self->name; ++i) self->name[i] = '\0';
     if (self->tid != runtime().pid) return 0;
   }
-  if (option == PR_GET_NAME && text != nullptr && self->tid != runtime().pid) {
+  if (option == PR_GET_NAME && self->tid != runtime().pid) {
     for (size_t i = 0; i < sizeof self->name; ++i) text[i] = self->name[i];
     return 0;
   }

@@ -112,6 +112,8 @@ long PollRemembered(Scheduler* scheduler, struct pollfd* one, int64_t timeout) {
 
 long Poll(Scheduler* scheduler, struct pollfd* set, unsigned long count, int64_t timeout,
           const uint64_t* mask) {
+  if (mask != nullptr && !Readable(mask, sizeof *mask)) return -EFAULT;
+  if (count == 1 && !Readable(set, sizeof *set)) return -EFAULT;
   if (count == 1 && timeout != 0 && mask == nullptr && set->fd >= 0) {
     long result = PollRemembered(scheduler, set, timeout);
     if (result != -EAGAIN) return result;
@@ -120,6 +122,7 @@ long Poll(Scheduler* scheduler, struct pollfd* set, unsigned long count, int64_t
     struct rlimit limit = {};
     RawSyscall(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, &limit);
     if (count > limit.rlim_cur) return -EINVAL;
+    if (!Writable(set, count * sizeof *set)) return -EFAULT;
   }
   TemporaryMask masked(scheduler, mask);
   uint64_t deadline = timeout == 0 ? 0 : Deadline(timeout);
@@ -157,6 +160,7 @@ long PollMilliseconds(Scheduler* scheduler, struct pollfd* set, unsigned long co
 
 long Ppoll(Scheduler* scheduler, struct pollfd* set, unsigned long count, struct timespec* timeout,
            const uint64_t* mask, size_t mask_size) {
+  if (timeout != nullptr && !Readable(timeout, sizeof *timeout)) return -EFAULT;
   if (mask != nullptr && mask_size != sizeof *mask) return -EINVAL;
   if (timeout != nullptr && !ValidTime(*timeout)) return -EINVAL;
   int64_t limit = timeout == nullptr ? -1 : static_cast<int64_t>(ToNanoseconds(*timeout));
@@ -182,6 +186,10 @@ long SelectByPoll(Scheduler* scheduler, int count, fd_set* read, fd_set* write, 
   struct rlimit limit = {};
   RawSyscall(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, &limit);
   if (static_cast<unsigned long>(count) > limit.rlim_cur) count = static_cast<int>(limit.rlim_cur);
+  for (fd_set* part : {read, write, except}) {
+    size_t bytes = (static_cast<size_t>(count) + 63) / 64 * 8;
+    if (part != nullptr && !Writable(part, bytes)) return -EFAULT;
+  }
   struct pollfd small[kOnStack];
   Scratch scratch(small, sizeof small, static_cast<size_t>(count) * sizeof(struct pollfd));
   auto* set = scratch.as<struct pollfd>();
@@ -218,6 +226,7 @@ long SelectByPoll(Scheduler* scheduler, int count, fd_set* read, fd_set* write, 
 
 long Select(Scheduler* scheduler, int count, fd_set* read, fd_set* write, fd_set* except,
             struct timeval* timeout) {
+  if (timeout != nullptr && !Readable(timeout, sizeof *timeout)) return -EFAULT;
   int64_t limit = -1;
   if (timeout != nullptr) {
     if (timeout->tv_sec < 0 || timeout->tv_usec < 0) return -EINVAL;
@@ -237,6 +246,8 @@ long Select(Scheduler* scheduler, int count, fd_set* read, fd_set* write, fd_set
 
 long Pselect6(Scheduler* scheduler, int count, fd_set* read, fd_set* write, fd_set* except,
               struct timespec* timeout, const MaskArgument* mask) {
+  if (timeout != nullptr && !Readable(timeout, sizeof *timeout)) return -EFAULT;
+  if (mask != nullptr && !Readable(mask, sizeof *mask)) return -EFAULT;
   if (timeout != nullptr && !ValidTime(*timeout)) return -EINVAL;
   const uint64_t* bits = mask == nullptr ? nullptr : mask->mask;
   if (bits != nullptr && mask->size != sizeof *bits) return -EINVAL;
@@ -253,6 +264,7 @@ long Pselect6(Scheduler* scheduler, int count, fd_set* read, fd_set* write, fd_s
 
 long EpollWait(Scheduler* scheduler, int epoll, struct epoll_event* events, int capacity,
                int64_t timeout, const uint64_t* mask) {
+  if (mask != nullptr && !Readable(mask, sizeof *mask)) return -EFAULT;
   TemporaryMask masked(scheduler, mask);
   uint64_t deadline = timeout == 0 ? 0 : Deadline(timeout);
   DescriptorWait wait(scheduler, epoll);

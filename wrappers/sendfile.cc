@@ -189,6 +189,7 @@ long Sendfile(Scheduler* scheduler, int out, int in, off_t* offset, size_t count
   FileKind kind = table.Kind(out);
   bool socket = kind == FileKind::kTcp || kind == FileKind::kSocket;
   if (count > kMostAtOnce) count = kMostAtOnce;
+  if (offset != nullptr && !Writable(offset, sizeof *offset)) return -EFAULT;
   Request request = {out, in, offset, count};
   if (socket && table.ProgramNonblock(out)) {
     // EAGAIN is the program's to see; only the disk may not hold up the others.
@@ -223,6 +224,8 @@ long Sendfile(Scheduler* scheduler, int out, int in, off_t* offset, size_t count
     done += static_cast<size_t>(result);
     request.count -= static_cast<size_t>(result);
     if (request.count == 0) return static_cast<long>(done);
+    // A reader that keeps up would let one big file hold up everybody else.
+    scheduler->Yield();
   }
 }
 

@@ -44,6 +44,8 @@ uint64_t SetMask(Scheduler* scheduler, uint64_t mask) {
 
 long RtSigprocmask(Scheduler* scheduler, int how, const uint64_t* set, uint64_t* old, size_t size) {
   if (size != sizeof *set) return -EINVAL;
+  if (set != nullptr && !Readable(set, sizeof *set)) return -EFAULT;
+  if (old != nullptr && !Writable(old, sizeof *old)) return -EFAULT;
   uint64_t before = scheduler->current()->signal_mask;
   if (set != nullptr) {
     uint64_t bits = *set;
@@ -75,6 +77,7 @@ long RtSigpending(Scheduler* scheduler, uint64_t* set, size_t size) {
 
 long RtSigsuspend(Scheduler* scheduler, const uint64_t* mask, size_t size) {
   if (size != sizeof *mask) return -EINVAL;
+  if (!Readable(mask, sizeof *mask)) return -EFAULT;
   TemporaryMask masked(scheduler, mask);
   if (!masked.delivered()) SleepUntil(scheduler, kNever);
   return -EINTR;
@@ -82,7 +85,11 @@ long RtSigsuspend(Scheduler* scheduler, const uint64_t* mask, size_t size) {
 
 long RtSigtimedwait(Scheduler* scheduler, const uint64_t* set, siginfo_t* info,
                     const struct timespec* timeout, size_t size) {
-  if (size != sizeof *set || (timeout != nullptr && !ValidTime(*timeout))) return -EINVAL;
+  if (size != sizeof *set) return -EINVAL;
+  if (!Readable(set, sizeof *set)) return -EFAULT;
+  if (timeout != nullptr && !Readable(timeout, sizeof *timeout)) return -EFAULT;
+  if (info != nullptr && !Writable(info, sizeof *info)) return -EFAULT;
+  if (timeout != nullptr && !ValidTime(*timeout)) return -EINVAL;
   uint64_t deadline = timeout == nullptr ? kNever : runtime().clock.Now() + ToNanoseconds(*timeout);
   uint64_t wanted = *set & ~kUnblockable;
   Thread* self = scheduler->current();
@@ -134,6 +141,8 @@ long RtSigtimedwait(Scheduler* scheduler, const uint64_t* set, siginfo_t* info,
 }
 
 long Sigaltstack(Scheduler* scheduler, const stack_t* stack, stack_t* old) {
+  if (stack != nullptr && !Readable(stack, sizeof *stack)) return -EFAULT;
+  if (old != nullptr && !Writable(old, sizeof *old)) return -EFAULT;
   Thread* self = scheduler->current();
   stack_t before = self->alternate_stack;
   auto here = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));

@@ -3,7 +3,6 @@
 #include <sys/ucontext.h>
 
 #include "runtime/descriptors.h"
-#include "runtime/user_memory.h"
 #include "wrappers/signal.h"
 #include "wrappers/signal_timers.h"
 
@@ -389,6 +388,8 @@ bool Ignored(int signal) {
 
 long RtSigaction(Scheduler* scheduler, int signal, const KernelAction* action, KernelAction* old,
                  size_t size) {
+  if (action != nullptr && !Readable(action, sizeof *action)) return -EFAULT;
+  if (old != nullptr && !Writable(old, sizeof *old)) return -EFAULT;
   if (signal < 1 || signal > kSignals || size != sizeof(uint64_t) || signal == SIGKILL ||
       signal == SIGSTOP) {
     return RawSyscall(SYS_rt_sigaction, signal, action, old, size);

@@ -38,7 +38,12 @@ long Attempt(long nr, int fd, const struct msghdr* message, int flags) {
   return RawSyscall(nr, fd, message, flags | MSG_DONTWAIT);
 }
 
-// MSG_ERRQUEUE and MSG_OOB do not wait for what POLLIN says.
+bool VectorsReadable(const struct msghdr* message) {
+  return Readable(message, sizeof *message) &&
+         (message->msg_iovlen > IOV_MAX ||
+          Readable(message->msg_iov, message->msg_iovlen * sizeof *message->msg_iov));
+}
+
 // Calls visit(fd) for each descriptor that travels in the control data of `message`.
 template <typename Visit>
 void ForEachPassed(const struct msghdr* message, Visit visit) {
@@ -56,9 +61,13 @@ void ForEachPassed(const struct msghdr* message, Visit visit) {
 // Whoever receives a descriptor sees its real mode, which must be the program's.
 void BeforePassing(int fd) {
   Unmanage(fd);
-  if (Descriptor* d = runtime().descriptors.Find(fd)) d->Set(Descriptor::kShared);
+  if (Descriptor* d = runtime().descriptors.Find(fd)) {
+    d->Clear(Descriptor::kModeKnown);
+    d->Set(Descriptor::kShared);
+  }
 }
 
+// MSG_ERRQUEUE and MSG_OOB do not wait for what POLLIN says.
 bool NeverWaits(int flags) { return (flags & (MSG_DONTWAIT | MSG_ERRQUEUE | MSG_OOB)) != 0; }
 
 }  // namespace
@@ -86,6 +95,8 @@ long Recvfrom(Scheduler* scheduler, int fd, void* buffer, size_t size, int flags
 }
 
 long Recvmsg(Scheduler* scheduler, int fd, struct msghdr* message, int flags) {
+  if (!VectorsReadable(message)) return -EFAULT;
+  if (message->msg_iovlen > IOV_MAX) return -EMSGSIZE;
   size_t total = 0;
   for (size_t i = 0; i < message->msg_iovlen; ++i) total += message->msg_iov[i].iov_len;
   size_t drains = (flags & MSG_PEEK) != 0 ? 0 : total;
@@ -164,6 +175,8 @@ long WriteSocket(Scheduler* scheduler, int fd, const void* buffer, size_t size) 
 }
 
 long Sendmsg(Scheduler* scheduler, int fd, const struct msghdr* message, int flags) {
+  if (!VectorsReadable(message)) return -EFAULT;
+  if (message->msg_iovlen > IOV_MAX) return -EMSGSIZE;
   size_t total = 0;
   for (size_t i = 0; i < message->msg_iovlen; ++i) total += message->msg_iov[i].iov_len;
   if (__builtin_expect(message->msg_controllen != 0, 0)) ForEachPassed(message, &BeforePassing);
@@ -207,10 +220,13 @@ long WritevSocket(Scheduler* scheduler, int fd, const struct iovec* vectors, int
 
 long Recvmmsg(Scheduler* scheduler, int fd, struct mmsghdr* messages, unsigned count, int flags,
               struct timespec* limit) {
+  if (limit != nullptr && !Readable(limit, sizeof *limit)) return -EFAULT;
   if (limit != nullptr && !ValidTime(*limit)) return -EINVAL;
   uint64_t start = limit != nullptr ? runtime().clock.Now() : 0;
   unsigned received = 0;
   for (; received < count && received < IOV_MAX; ++received) {
+    if (!Writable(&messages[received], sizeof *messages))
+      return received != 0 ? static_cast<long>(received) : -EFAULT;
     int each = flags & ~MSG_WAITFORONE;
     if ((flags & MSG_WAITFORONE) != 0 && received != 0) each |= MSG_DONTWAIT;
     long result = Recvmsg(scheduler, fd, &messages[received].msg_hdr, each);
@@ -226,6 +242,8 @@ long Recvmmsg(Scheduler* scheduler, int fd, struct mmsghdr* messages, unsigned c
 long Sendmmsg(Scheduler* scheduler, int fd, struct mmsghdr* messages, unsigned count, int flags) {
   unsigned sent = 0;
   for (; sent < count && sent < IOV_MAX; ++sent) {
+    if (!Writable(&messages[sent], sizeof *messages))
+      return sent != 0 ? static_cast<long>(sent) : -EFAULT;
     long result = Sendmsg(scheduler, fd, &messages[sent].msg_hdr, flags);
     if (result < 0) return sent != 0 ? static_cast<long>(sent) : result;
     messages[sent].msg_len = static_cast<unsigned>(result);
@@ -265,8 +283,7 @@ long AcceptNow(Scheduler* scheduler, int fd, const Acceptance& wanted) {
   bool program_asks = runtime().descriptors.ProgramNonblock(fd);
   if ((view->ready & View::kRead) == 0 && !program_asks) return -EAGAIN;
   scheduler->Expect(fd, POLLIN);
-  long result = RawSyscall(SYS_accept4, fd, wanted.address, wanted.address_length,
-                           wanted.flags | SOCK_NONBLOCK);
+  long result = RawSyscall(SYS_accept4, fd, wanted.address, wanted.address_length, wanted.flags);
   if (result == -EAGAIN) {
     ++scheduler->counters().try_again;
     return result;
@@ -338,16 +355,11 @@ long Accept4(Scheduler* scheduler, int fd, struct sockaddr* address, socklen_t* 
   }
 }
 
-long Connect(Scheduler* scheduler, int fd, const struct sockaddr* address, socklen_t length) {
-  Descriptors& table = runtime().descriptors;
-  FileKind kind = table.Kind(fd);
-  if (!Streams(kind) || table.ProgramNonblock(fd))
-    return RawSyscall(SYS_connect, fd, address, length);
-  Descriptor* d = table.Find(fd);
-  bool managed = Manage(fd);
-  if (!managed)
-    return CallOnWorker(scheduler, Lane::kOther, SYS_connect, fd, reinterpret_cast<long>(address),
-                        length);
+namespace {
+
+// Requires: `fd` is non-blocking.
+long ConnectOrPark(Scheduler* scheduler, int fd, const struct sockaddr* address, socklen_t length) {
+  Descriptor* d = runtime().descriptors.Find(fd);
   uint64_t deadline = SocketDeadline(fd, Direction::kWrite);
   // From here on the socket becomes another: forget what its views remember.
   if (d != nullptr) d->generation.fetch_add(2, std::memory_order_release);
@@ -387,6 +399,24 @@ long Connect(Scheduler* scheduler, int fd, const struct sockaddr* address, sockl
   }
 }
 
+}  // namespace
+
+long Connect(Scheduler* scheduler, int fd, const struct sockaddr* address, socklen_t length) {
+  Descriptors& table = runtime().descriptors;
+  if (!Streams(table.Kind(fd)) || table.ProgramNonblock(fd)) {
+    return RawSyscall(SYS_connect, fd, address, length);
+  }
+  Descriptor* d = table.Find(fd);
+  bool was_managed = d != nullptr && d->Has(Descriptor::kRuntimeNonblock);
+  if (!Manage(fd)) {
+    return CallOnWorker(scheduler, Lane::kOther, SYS_connect, fd, reinterpret_cast<long>(address),
+                        length);
+  }
+  long result = ConnectOrPark(scheduler, fd, address, length);
+  if (!was_managed) Unmanage(fd);
+  return result;
+}
+
 long Socket(Scheduler*, int domain, int type, int protocol) {
   long fd = RawSyscall(SYS_socket, domain, type, protocol);
   Descriptor* d = fd < 0 ? nullptr : runtime().descriptors.Find(static_cast<int>(fd));
@@ -395,7 +425,8 @@ long Socket(Scheduler*, int domain, int type, int protocol) {
              (protocol == 0 || protocol == IPPROTO_TCP);
   runtime().descriptors.Reset(static_cast<int>(fd));
   d->kind.store(tcp ? FileKind::kTcp : FileKind::kSocket, std::memory_order_relaxed);
-  d->Set(Descriptor::kNoReceiveTimeout | Descriptor::kNoSendTimeout);
+  d->Set(Descriptor::kNoReceiveTimeout | Descriptor::kNoSendTimeout | Descriptor::kModeKnown);
+  if ((type & SOCK_NONBLOCK) != 0) d->Set(Descriptor::kProgramNonblock);
   return fd;
 }
 

@@ -113,6 +113,7 @@ long EpollPwait(Scheduler* scheduler, int epoll, struct epoll_event* events, int
 
 long EpollPwait2(Scheduler* scheduler, int epoll, struct epoll_event* events, int capacity,
                  const struct timespec* timeout, const uint64_t* mask) {
+  if (timeout != nullptr && !Readable(timeout, sizeof *timeout)) return -EFAULT;
   if (timeout != nullptr && !ValidTime(*timeout)) return -EINVAL;
   return EpollWait(scheduler, epoll, events, capacity,
                    timeout == nullptr ? -1 : static_cast<int64_t>(ToNanoseconds(*timeout)), mask);
@@ -125,6 +126,7 @@ long Tkill(Scheduler* scheduler, int tid, int signal) {
   return SendToThread(scheduler, 0, tid, signal, nullptr);
 }
 long Tgsigqueueinfo(Scheduler* scheduler, int process, int tid, int signal, const siginfo_t* info) {
+  if (!Readable(info, sizeof *info)) return -EFAULT;
   return SendToThread(scheduler, process, tid, signal, info);
 }
 

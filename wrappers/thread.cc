@@ -75,6 +75,7 @@ long Clone3(Scheduler* scheduler, Registers* registers) {
     return MakeThread(scheduler, registers, wanted);
   }
   if ((args->flags & CLONE_VM) == 0) {
+    runtime().descriptors.ForgetModes();
     long result = RawSyscall(SYS_clone3, registers->rdi, registers->rsi);
     if (result == 0) ContinueInChild();
     return result;
@@ -110,12 +111,14 @@ long Clone(Scheduler* scheduler, Registers* registers) {
     changed.rdi = flags;
     return bobbin_clone_with_registers(SYS_clone, &changed, &child);
   }
+  runtime().descriptors.ForgetModes();
   long result = RawSyscall(SYS_clone, flags, 0, registers->rdx, registers->r10, registers->r8);
   if (result == 0) ContinueInChild();
   return result;
 }
 
 long Fork(Scheduler*) {
+  runtime().descriptors.ForgetModes();
   long result = RawSyscall(SYS_fork);
   if (result == 0) ContinueInChild();
   return result;

@@ -1,7 +1,5 @@
 #include "wrappers/time.h"
 
-#include "runtime/user_memory.h"
-
 namespace bobbin {
 
 long SleepUntil(Scheduler* scheduler, uint64_t deadline) {

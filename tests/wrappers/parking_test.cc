@@ -96,32 +96,51 @@ TEST(Parking, AddressesThatShareABucketAreToldApart) {
 TEST(Parking, RequeueRacesWithDeadlinesWithoutLosingAnybody) {
   UseSchedulers(2);
   uint32_t words[2] = {};
-  std::atomic<bool> stop{false};
+  std::atomic<int> running{4};
   std::atomic<long> got{0};
   std::vector<std::unique_ptr<UserThread>> waiters;
   for (int t = 0; t < 4; ++t) {
     ASSERT_EQ(0, bobbin::PlaceNextThread(1));
     waiters.push_back(std::make_unique<UserThread>([&, t] {
-      for (int i = 0; i < 2000; ++i) {
-        timespec timeout = {0, 1000 * ((i + t * 7) % 50)};
+      for (int i = 0; i < 20'000; ++i) {
+        timespec timeout = {0, 500 * ((i + t * 7) % 9)};
         if (FutexWait(&words[t % 2], 0, &timeout) == 0) ++got;
       }
+      --running;
     }));
   }
+  // On its own kernel thread, and never waiting.
   long woken = 0;
-  UserThread mover = StartOn(0, [&] {
-    for (int i = 0; !stop; ++i) {
-      Requeue(&words[i % 2], 0, 100, &words[1 - i % 2]);
-      if (i % 3 == 0) woken += FutexWake(&words[i % 2], 1);
-      timespec pause = {0, 5000};
-      nanosleep(&pause, nullptr);
-    }
-  });
+  for (int i = 0; running != 0; ++i) {
+    Requeue(&words[i % 2], 0, 100, &words[1 - i % 2]);
+    if (i % 3 == 0) woken += FutexWake(&words[i % 2], 1);
+    for (int pause = 0; pause < i % 31; ++pause) __builtin_ia32_pause();
+  }
   waiters.clear();
-  stop = true;
-  mover.Join();
   EXPECT_EQ(woken, got.load());
   EXPECT_EQ(0, FutexWake(&words[0], 100) + FutexWake(&words[1], 100));
+}
+
+// K2: the waker changes the word and wakes at every moment around the waiter's look at it.
+TEST(Parking, WakeUpThatRacesWithTheLookAtTheWordIsNotLost) {
+  UseSchedulers(2);
+  constexpr uint32_t kRounds = 100'000;
+  uint32_t word = 0;  // odd: the waiter waits for it to become even
+  UserThread waiter = StartOn(1, [&] {
+    for (uint32_t round = 0; round < kRounds; ++round) {
+      __atomic_store_n(&word, 2 * round + 1, __ATOMIC_SEQ_CST);
+      while (__atomic_load_n(&word, __ATOMIC_SEQ_CST) == 2 * round + 1) {
+        FutexWait(&word, 2 * round + 1);
+      }
+    }
+  });
+  for (uint32_t round = 0; round < kRounds; ++round) {
+    while (__atomic_load_n(&word, __ATOMIC_SEQ_CST) != 2 * round + 1) __builtin_ia32_pause();
+    for (uint32_t pause = 0; pause < round % 199; ++pause) asm volatile("");
+    __atomic_store_n(&word, 2 * round + 2, __ATOMIC_SEQ_CST);
+    FutexWake(&word, 1);
+  }
+  waiter.Join();
 }
 
 // The word is read as the kernel would read it.

@@ -213,40 +213,65 @@ TEST_P(OneWinner, EachWakeUpCountedIsOneThatAWaiterGot) {
   UseSchedulers(2);
   static void (*const ignore)(int) = [](int) {};
   conformance::SignalHandler handler(SIGUSR1, ignore);
-  constexpr int kRounds = 4000;
+  const bool elsewhere = GetParam() != 0;
+  const int rounds = elsewhere ? 100'000 : 4000;
   uint32_t word = 0;
   std::atomic<bool> done{false};
-  long got = 0, deadlines = 0;
+  long got = 0, deadlines = 0, interruptions = 0;
   pthread_t waiter_handle;
   Event started;
   UserThread waiter = StartOn(GetParam(), [&] {
     waiter_handle = pthread_self();
     started.Post();
-    for (int i = 0; i < kRounds; ++i) {
-      timespec timeout = {0, 1000 * (i % 60)};
+    for (int i = 0; i < rounds; ++i) {
+      timespec timeout = {0, elsewhere ? 500 * (i % 9) : 1000 * (i % 60)};
       long result = FutexWait(&word, 0, &timeout);
       if (result == 0) ++got;
       if (result == -1 && errno == ETIMEDOUT) ++deadlines;
+      if (result == -1 && errno == EINTR) ++interruptions;
     }
     done = true;
   });
   started.Wait();
   long woken = 0;
   for (int i = 0; !done; ++i) {
-    woken += FutexWake(&word, 1);
     if (i % 5 == 0) pthread_kill(waiter_handle, SIGUSR1);
-    timespec pause = {0, 1000 * (i % 41)};
-    nanosleep(&pause, nullptr);
+    woken += FutexWake(&word, 1);
+    if (elsewhere) {
+      // Without a system call, to come as close to the others as can be.
+      for (int pause = 0; pause < i % 97; ++pause) __builtin_ia32_pause();
+    } else {
+      timespec pause = {0, 1000 * (i % 41)};
+      nanosleep(&pause, nullptr);
+    }
   }
   waiter.Join();
   EXPECT_EQ(woken, got);
   EXPECT_GT(deadlines, 0) << "no deadline came into play";
+  EXPECT_GT(interruptions, 0) << "no signal came into play";
   EXPECT_EQ(0, FutexWake(&word, 100)) << "a thread that is gone is still queued";
 }
 
 INSTANTIATE_TEST_SUITE_P(Schedulers, OneWinner, testing::Values(0, 1), [](const auto& where) {
   return where.param == 0 ? "SameScheduler" : "AnotherScheduler";
 });
+
+TEST(Scheduling, DeadlineOfAWaitThatWasWokenEndsNoLaterWait) {
+  uint32_t word = 0;
+  long first = -1, second = -1;
+  UserThread waiter([&] {
+    timespec timeout = {0, 5'000'000};
+    first = FutexWait(&word, 0, &timeout);
+    second = FutexWait(&word, 0);
+  });
+  LetOthersRun();
+  EXPECT_EQ(1, FutexWake(&word, 1));
+  conformance::SleepMs(20);
+  EXPECT_EQ(1, FutexWake(&word, 1));
+  waiter.Join();
+  EXPECT_EQ(0, first);
+  EXPECT_EQ(0, second);
+}
 
 // A park switches straight to the next ready thread: one switch a park, not two.
 TEST(Scheduling, ParkIsOneSwitch) {
@@ -331,11 +356,32 @@ TEST_P(BusySchedulerTest, EventsAndDeadlinesAreSeenWhileThreadsKeepEachOtherBusy
 INSTANTIATE_TEST_SUITE_P(By, BusySchedulerTest, testing::Bool(),
                          [](const auto& how) { return how.param ? "Yield" : "HandOff"; });
 
-// The last words of a thread are said when it is off its stack: whoever joined it may unmap it.
+// The last words of a thread are said when it is off its stack: whoever sees that it has ended may
+// do with the stack what he likes. Here he looks for the end without parking.
+TEST(Scheduling, StackOfAThreadThatEndedMayBeOverwrittenAtOnce) {
+  UseSchedulers(2);
+  constexpr size_t kStack = 64 * 1024;
+  char* stack = static_cast<char*>(mmap(nullptr, kStack, PROT_READ | PROT_WRITE,
+                                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  ASSERT_NE(MAP_FAILED, static_cast<void*>(stack));
+  for (int i = 0; i < 20'000; ++i) {
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    ASSERT_EQ(0, pthread_attr_setstack(&attributes, stack, kStack));
+    pthread_t thread;
+    ASSERT_EQ(0, bobbin::PlaceNextThread(1));
+    ASSERT_EQ(0, pthread_create(&thread, &attributes, [](void* a) { return a; }, nullptr));
+    pthread_attr_destroy(&attributes);
+    while (pthread_tryjoin_np(thread, nullptr) == EBUSY) sched_yield();
+    memset(stack + kStack - 8192, 0xcc, 8192);
+  }
+  munmap(stack, kStack);
+}
+
 TEST(Scheduling, StackOfAJoinedThreadMayBeUnmappedAtOnce) {
   UseSchedulers(2);
   constexpr size_t kStack = 64 * 1024;
-  for (int i = 0; i < 2000; ++i) {
+  for (int i = 0; i < 1000; ++i) {
     void* stack = mmap(nullptr, kStack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     ASSERT_NE(MAP_FAILED, stack);
     pthread_attr_t attributes;
