@@ -359,7 +359,7 @@ TEST_P(SendfileRoomTest, ThatComesBeforeTheWorkersAnswerIsNotForgotten) {
       }
       pollfd one = {pair.b.get(), POLLIN, 0};
       bobbin::RawSyscall(SYS_poll, &one, 1, -1);
-      timespec pause = {0, 7'000'000};
+      timespec pause = {0, 18'000'000};  // one and a half of the spinner's turns
       bobbin::RawSyscall(SYS_nanosleep, &pause, nullptr);
     }
     return got == kSize ? 0 : 1;
@@ -378,6 +378,49 @@ TEST_P(SendfileRoomTest, ThatComesBeforeTheWorkersAnswerIsNotForgotten) {
   sent = true;
   spinner.Join();
   pair.a.Reset();
+  conformance::ExpectExited(0, conformance::WaitForChild(drain));
+}
+
+// The same for splice(2) from a file, whose attempts are a worker's, into a pipe that fills up.
+TEST(SpliceRoom, ThatComesBeforeTheWorkersAnswerIsNotForgotten) {
+  constexpr size_t kSize = 2 << 20;
+  char path[] = "/tmp/splice_room.XXXXXX";
+  Fd file(mkstemp(path));
+  unlink(path);
+  ASSERT_TRUE(conformance::WriteAll(file, std::string(kSize, 'f')));
+  Pair pipe = conformance::MakePipe();
+  pid_t drain = conformance::StartChild([&] {
+    pipe.b.Reset();
+    std::vector<char> buffer(256 * 1024);
+    size_t got = 0;
+    for (;;) {
+      // A pipe is emptied by one read.
+      long n = bobbin::RawSyscall(SYS_read, pipe.a.get(), buffer.data(), buffer.size());
+      if (n <= 0) break;
+      got += static_cast<size_t>(n);
+      pollfd one = {pipe.a.get(), POLLIN, 0};
+      bobbin::RawSyscall(SYS_poll, &one, 1, -1);
+      timespec pause = {0, 18'000'000};  // one and a half of the spinner's turns
+      bobbin::RawSyscall(SYS_nanosleep, &pause, nullptr);
+    }
+    return got == kSize ? 0 : 1;
+  });
+  pipe.a.Reset();
+  std::atomic<bool> sent{false};
+  UserThread spinner([&] {
+    while (!sent) {
+      for (int64_t end = conformance::NowNs() + 12'000'000; conformance::NowNs() < end;) {
+      }
+      sched_yield();
+    }
+  });
+  loff_t offset = 0;
+  while (offset < static_cast<loff_t>(kSize)) {
+    ASSERT_GT(splice(file, &offset, pipe.b, nullptr, kSize - static_cast<size_t>(offset), 0), 0);
+  }
+  sent = true;
+  spinner.Join();
+  pipe.b.Reset();
   conformance::ExpectExited(0, conformance::WaitForChild(drain));
 }
 
