@@ -12,6 +12,7 @@
 #include <cstdint>
 
 #include "runtime/clock.h"
+#include "runtime/spin_lock.h"
 
 namespace bobbin {
 
@@ -33,6 +34,31 @@ struct Counters {
   uint64_t worker_sendfiles = 0;
   uint64_t timers_expired = 0;
   uint64_t signals_delivered = 0;
+};
+
+// Divides what a scheduler spent on events and in its poller between event overhead and idleness.
+struct Shares {
+  uint64_t event = 0;
+  uint64_t idle = 0;
+};
+
+// Keeps both from ever falling between two readings, though how much was idle is an estimate.
+class ShareSplitter {
+ public:
+  // `total` cycles were spent, `event` of them certainly not asleep; `idle` is the estimate.
+  Shares Split(uint64_t total, uint64_t event, uint64_t idle) {
+    SpinLockHolder hold(&lock_);
+    if (total < last_.event + last_.idle) return last_;  // read before the last one was
+    uint64_t most = total - (event > last_.event ? event : last_.event);
+    if (idle > most) idle = most;
+    if (idle < last_.idle) idle = last_.idle;
+    last_ = {total - idle, idle};
+    return last_;
+  }
+
+ private:
+  SpinLock lock_;
+  Shares last_;
 };
 
 class Accounting {

@@ -100,6 +100,7 @@ struct View {
   bool watched = false;
   uint16_t orphan_users = 0;  // waits that keep an orphan open
   Waiter* waiters = nullptr;  // for readiness, in any direction; all that match are woken
+  Waiter* woken = nullptr;    // made ready, and not running yet
   Waiter* acceptors =
       nullptr;  // for a connection; the latest comer, whose memory is warm, is served first
 };

@@ -4,6 +4,7 @@
 #include <sys/eventfd.h>
 #include <time.h>
 
+#include "runtime/high_descriptor.h"
 #include "runtime/raw_syscall.h"
 
 namespace bobbin {
@@ -12,6 +13,7 @@ long DiskAio::Init(int depth) {
   if (ready()) return 0;
   long event_fd = RawSyscall(SYS_eventfd2, 0, EFD_NONBLOCK | EFD_CLOEXEC);
   if (event_fd < 0) return event_fd;
+  event_fd = MoveDescriptorHigh(static_cast<int>(event_fd));
   io_context_t context = nullptr;
   long result = RawSyscall(SYS_io_setup, depth, &context);
   if (result < 0) {

@@ -69,7 +69,9 @@ long Scheduler::SetPoller(PollerKind kind) {
     poller_ = &poll_poller_;
     result = poll_poller_.Init(static_cast<int>(views_capacity_));
   }
-  return result < 0 ? result : WatchWakeup();
+  if (result == 0) result = WatchWakeup();
+  if (result == 0 && disk_.ready()) result = poller_->Watch(disk_.event_fd(), 0, POLLIN);
+  return result;
 }
 
 void Scheduler::Adopt(Thread* main) {
@@ -161,6 +163,7 @@ long Scheduler::ResetAfterFork(Thread* survivor, PollerKind poller) {
   inbox_.Take();
   sleeping_.store(false, std::memory_order_relaxed);
   disk_.ResetAfterFork();
+  index_ = 0;
   current_ = survivor;
   survivor->scheduler = this;
   survivor->state = ThreadState::kRunning;

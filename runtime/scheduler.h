@@ -205,6 +205,7 @@ class Scheduler {
   }
 
   uint64_t kernel_mask = 0;  // the kernel thread's signal mask now
+  ShareSplitter shares;      // of GetStatistics
   int redelivered_signal =
       0;  // the one the current thread is sending itself: see wrappers/signal.cc
   stack_t kernel_alternate_stack = {};  // the kernel thread's sigaltstack now

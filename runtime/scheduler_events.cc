@@ -137,6 +137,8 @@ void Scheduler::WakeWaiters(View* view, uint32_t events) {
     if (uint32_t hit = events & (waiter->events | POLLERR | POLLHUP)) {
       waiter->happened |= hit;
       Unqueue(waiter);
+      // Until it runs, its descriptor may still be closed under it.
+      Queue(&view->woken, waiter);
       // A thread that waits on several descriptors may be ready already.
       if (waiter->thread->state == ThreadState::kParked) Resume(waiter->thread, Wake::kWoken);
     }
@@ -273,6 +275,7 @@ void Scheduler::MoveWaiters(int from, int to) {
     }
   };
   move(&old->waiters, &orphan->waiters);
+  move(&old->woken, &orphan->woken);
   move(&old->acceptors, &orphan->acceptors);
   orphan->orphan_users = users;
   // The file stays open, so the kernel would go on reporting it under its old number.
@@ -333,6 +336,7 @@ void Scheduler::BeforeClose(int fd) {
     Scheduler* scheduler = rt.schedulers[i];
     View* view = &scheduler->views_[fd];
     bool waits = __atomic_load_n(&view->waiters, __ATOMIC_RELAXED) != nullptr ||
+                 __atomic_load_n(&view->woken, __ATOMIC_RELAXED) != nullptr ||
                  __atomic_load_n(&view->acceptors, __ATOMIC_RELAXED) != nullptr;
     if (__builtin_expect(!waits, 1)) continue;
     long hidden = RawSyscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 0);

@@ -27,12 +27,9 @@ void AddScheduler(Scheduler* scheduler, const Clock& clock, Statistics* out) {
   uint64_t cpu =
       clock.Cycles(KernelThreadTime(scheduler->kernel_tid()) - scheduler->cpu_time_at_start());
   uint64_t idle = wall > cpu ? wall - cpu : 0;
-  // Only inside the poller can a scheduler sleep; what it did not sleep there is event overhead.
-  if (idle > c.polling_cycles) idle = c.polling_cycles;
-  out->application_cycles += c.application_cycles;
-  out->threading_cycles += c.threading_cycles;
-  out->event_cycles += c.event_cycles + (c.polling_cycles - idle);
-  out->idle_cycles += idle;
+  Shares shares = scheduler->shares.Split(c.event_cycles + c.polling_cycles, c.event_cycles, idle);
+  out->event_cycles += shares.event;
+  out->idle_cycles += shares.idle;
   out->switches += c.switches;
   out->parks += c.parks;
   out->polls += c.polls;
@@ -80,7 +77,10 @@ void DumpOne(const Thread* thread, Text* text) {
     text->Put(", stack ").Number((block.size - block.guard) / 1024).Put(" KiB, ");
     text->Number(StackArena::ResidentBytes(block) / 1024).Put(" KiB used");
   }
-  text->Put(", scheduler ").Number(static_cast<uint64_t>(thread->scheduler->index()));
+  // A thread just made has none yet.
+  if (const Scheduler* scheduler = thread->scheduler) {
+    text->Put(", scheduler ").Number(static_cast<uint64_t>(scheduler->index()));
+  }
   text->Put(", parks ").Number(thread->parks).Put("\n");
 }
 

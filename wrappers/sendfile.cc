@@ -131,15 +131,19 @@ long SpliceOrPark(Scheduler* scheduler, SpliceRequest* r) {
   bool disk = table.Kind(r->in) == FileKind::kRegular || table.Kind(r->out) == FileKind::kRegular;
   bool wants_eagain = (r->flags & SPLICE_F_NONBLOCK) != 0;
   for (;;) {
+    scheduler->Expect(r->in, POLLIN);
+    scheduler->Expect(r->out, POLLOUT);
     // A socket's own mode decides for it, whatever the flag says.
     bool socket = table.Kind(r->in) == FileKind::kTcp || table.Kind(r->in) == FileKind::kSocket;
     bool would_block = socket && !ReadyNow(r->in, POLLIN);
     long result = would_block ? -EAGAIN
                   : disk      ? RunOnWorker(scheduler, Lane::kDisk, &SpliceOnce, r)
                               : SpliceOnce(r);
-    if (result != -EAGAIN || wants_eagain) return result;
-    scheduler->Expect(r->in, POLLIN);
-    scheduler->Expect(r->out, POLLOUT);
+    if (result != -EAGAIN || wants_eagain) {
+      scheduler->MayBeReady(r->in);
+      scheduler->MayBeReady(r->out);
+      return result;
+    }
     bool in_ready = ReadyNow(r->in, POLLIN);
     if (in_ready) scheduler->MayBeReady(r->in);
     int fd = in_ready ? r->out : r->in;

@@ -279,9 +279,11 @@ void OnFault(int signal, siginfo_t* info, void* context) {
       reinterpret_cast<uintptr_t>(info->si_addr) - block.base < block.guard) {
     Thread* self = scheduler->current();
     uintptr_t stack = static_cast<uintptr_t>(registers[REG_RSP]);
-    // A wild pointer into somebody else's guard is no overflow.
-    bool own =
-        stack - block.base < block.size + 65536 || stack + 65536 - block.base < block.size + 65536;
+    // A wild pointer into a guard is no overflow: the stack pointer must be near it, within what a
+    // large frame may step over.
+    constexpr uintptr_t kStep = 1024 * 1024;
+    constexpr uintptr_t kNear = 64 * 1024;
+    bool own = stack - (block.base - kStep) < kStep + block.guard + kNear;
     if (own) ReportOverflow(self, block);
   }
   if (IsHandler(actions[signal].handler)) {

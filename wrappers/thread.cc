@@ -129,6 +129,9 @@ void ExitThread(Scheduler* scheduler, int status) {
   if (runtime().threads.alive() == 1) RawSyscall(SYS_exit_group, status);
   scheduler->EnterRuntime();
   ReleaseRobustList(scheduler, self);
+  siginfo_t unread;
+  while (TakePending(self, ~uint64_t{0}, &unread) != 0) {
+  }
   scheduler->Exit([](Thread* thread) {
     if (thread->clear_tid == nullptr) return;
     // Read first: whoever joins may free the memory as soon as the word is 0.
