@@ -27,6 +27,8 @@ void AddScheduler(Scheduler* scheduler, const Clock& clock, Statistics* out) {
   uint64_t cpu =
       clock.Cycles(KernelThreadTime(scheduler->kernel_tid()) - scheduler->cpu_time_at_start());
   uint64_t idle = wall > cpu ? wall - cpu : 0;
+  out->application_cycles += c.application_cycles;
+  out->threading_cycles += c.threading_cycles;
   Shares shares = scheduler->shares.Split(c.event_cycles + c.polling_cycles, c.event_cycles, idle);
   out->event_cycles += shares.event;
   out->idle_cycles += shares.idle;
