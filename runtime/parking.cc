@@ -9,6 +9,13 @@
 
 namespace bobbin {
 
+namespace {
+
+// Out of every bucket: from here on somebody's wake-up of `thread` is on its way.
+void Leave(Thread* thread) { __atomic_store_n(&thread->address, 0, __ATOMIC_RELAXED); }
+
+}  // namespace
+
 bool ParkingTable::Init() {
   if (buckets_ == nullptr) buckets_ = static_cast<Bucket*>(MapLazily(kBuckets * sizeof(Bucket)));
   return buckets_ != nullptr;
@@ -34,7 +41,6 @@ void ParkingTable::Bucket::Unlink(Thread* thread) {
       thread->address_next;
   (thread->address_next != nullptr ? thread->address_next->address_previous : last) =
       thread->address_previous;
-  thread->address = 0;
 }
 
 long ParkingTable::Wait(uint32_t* address, uint32_t expected, uint32_t bits, uint64_t deadline) {
@@ -83,6 +89,7 @@ bool ParkingTable::Remove(Thread* thread) {
     // A requeue on another kernel thread may have moved it to another bucket meanwhile.
     if (&BucketOf(thread->address) != &bucket) continue;
     bucket.Unlink(thread);
+    Leave(thread);
     return true;
   }
 }
@@ -99,6 +106,7 @@ int ParkingTable::Wake(const uint32_t* address, int count, uint32_t bits) {
       Thread* next = thread->address_next;
       if (thread->address == key && (thread->address_bits & bits) != 0) {
         bucket.Unlink(thread);
+        Leave(thread);
         // Nobody else can touch it now: its links carry it to its scheduler.
         thread->address_next = nullptr;
         *end = thread;
@@ -139,11 +147,14 @@ int ParkingTable::Requeue(uint32_t* address, int wake, uint32_t* target, int mov
     if (thread->address == key) {
       from.Unlink(thread);
       if (number < wake) {
+        Leave(thread);
         thread->address_next = nullptr;
         *end = thread;
         end = &thread->address_next;
       } else {
-        thread->address = target_key;
+        // Never 0 in between: a deadline that looks now must find the waiter, in one bucket or the
+        // other, or it would leave the park to a waker that does not exist.
+        __atomic_store_n(&thread->address, target_key, __ATOMIC_RELAXED);
         to.Append(thread);
       }
       ++number;
