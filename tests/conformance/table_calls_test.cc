@@ -290,9 +290,7 @@ const BadAddressCase kBadAddressCases[] = {
     {"Open", [](const Things& t) { return syscall(SYS_open, t.bad, O_RDONLY, 0); }},
     {"Openat", [](const Things& t) { return syscall(SYS_openat, AT_FDCWD, t.bad, O_RDONLY, 0); }},
     {"Openat2How",
-     [](const Things& t) {
-       return syscall(SYS_openat2, AT_FDCWD, "/", t.bad, sizeof(open_how));
-     }},
+     [](const Things& t) { return syscall(SYS_openat2, AT_FDCWD, "/", t.bad, sizeof(open_how)); }},
     {"FcntlLock", [](const Things& t) { return syscall(SYS_fcntl, t.pipe, F_SETLK, t.bad); }},
     {"Poll", [](const Things& t) { return syscall(SYS_poll, t.bad, 1, 0); }},
     {"PollOfOneThatWaits", [](const Things& t) { return syscall(SYS_poll, t.bad, 1, 1000); }},

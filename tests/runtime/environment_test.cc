@@ -58,8 +58,8 @@ TEST_F(EnvironmentTest, AutoAndZeroAreTheSame) {
 
 TEST_F(EnvironmentTest, WhatIsNoNumberInRangeNamesItsVariable) {
   for (const char* value :
-       {"", " ", "-1", "+1", "1 ", " 1", "1x", "0x1", "1.0", "Auto", "autos", "65",
-        "4294967297", "18446744073709551617", "99999999999999999999999999"}) {
+       {"", " ", "-1", "+1", "1 ", " 1", "1x", "0x1", "1.0", "Auto", "autos", "65", "4294967297",
+        "18446744073709551617", "99999999999999999999999999"}) {
     EXPECT_EQ(ReadWith("BOBBIN_SCHEDULERS", value), "BOBBIN_SCHEDULERS") << value;
   }
   EXPECT_EQ(ReadWith("BOBBIN_WORKERS", "257"), "BOBBIN_WORKERS");

@@ -173,7 +173,7 @@ TEST(KernelThreads, AreBoundedWhateverThreadsDo) {
   EXPECT_LE(after.workers, uint64_t(KernelThreads() - 1));
 }
 
-constexpr uint64_t bobbin::Statistics::* kMonotonic[] = {
+constexpr uint64_t bobbin::Statistics::*kMonotonic[] = {
     &bobbin::Statistics::application_cycles, &bobbin::Statistics::threading_cycles,
     &bobbin::Statistics::event_cycles,       &bobbin::Statistics::idle_cycles,
     &bobbin::Statistics::switches,           &bobbin::Statistics::parks,
@@ -302,8 +302,7 @@ TEST(StatisticsTest, AreWrittenAsLinesOfNameAndNumberAfterTheShares) {
   for (const char* name :
        {"switches", "parks", "threads_created", "stacks", "polls", "poll_events", "poll_set",
         "accepts", "try_again", "futex_waits", "futex_wakes", "worker_calls", "worker_queue",
-        "workers", "inline_sendfiles", "worker_sendfiles", "timers_expired",
-        "signals_delivered"}) {
+        "workers", "inline_sendfiles", "worker_sendfiles", "timers_expired", "signals_delivered"}) {
     EXPECT_EQ(1u, values.count(name)) << name;
   }
 }
@@ -468,8 +467,10 @@ TEST_F(FallbackTest, OtherValuesOfBobbinMeanNothing) {
 }
 
 TEST_F(FallbackTest, BadVariableIsNamedInOneMessageAndTheProgramWorksOnKernelThreads) {
-  const char* const bad[][2] = {{"BOBBIN_SCHEDULERS", "many"}, {"BOBBIN_WORKERS", "-1"},
-                                {"BOBBIN_POLLER", "select"},   {"BOBBIN_SENDFILE", ""},
+  const char* const bad[][2] = {{"BOBBIN_SCHEDULERS", "many"},
+                                {"BOBBIN_WORKERS", "-1"},
+                                {"BOBBIN_POLLER", "select"},
+                                {"BOBBIN_SENDFILE", ""},
                                 {"BOBBIN_ACCEPT", "all"}};
   for (const auto& [name, value] : bad) {
     ProgramOutcome outcome = Run({std::string(name) + "=" + value});
@@ -482,9 +483,9 @@ TEST_F(FallbackTest, BadVariableIsNamedInOneMessageAndTheProgramWorksOnKernelThr
 }
 
 TEST_F(FallbackTest, GoodVariablesAreInForce) {
-  ProgramOutcome outcome = Run({"BOBBIN_SCHEDULERS=2", "BOBBIN_WORKERS=3", "BOBBIN_POLLER=poll",
-                                "BOBBIN_SENDFILE=blocking", "BOBBIN_ACCEPT=favor_accepts",
-                                "REPORT_OPTIONS=1"});
+  ProgramOutcome outcome =
+      Run({"BOBBIN_SCHEDULERS=2", "BOBBIN_WORKERS=3", "BOBBIN_POLLER=poll",
+           "BOBBIN_SENDFILE=blocking", "BOBBIN_ACCEPT=favor_accepts", "REPORT_OPTIONS=1"});
   conformance::ExpectExited(0, outcome.status);
   EXPECT_EQ("active\n2 3 1 3 1\n", outcome.output);
   EXPECT_EQ("", outcome.errors);

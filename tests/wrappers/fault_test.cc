@@ -71,11 +71,7 @@ TEST(StackOverflow, OfANamelessThreadOnAnotherSchedulerIsReportedToo) {
 
 TEST(StackOverflow, OneFrameLargerThanTheGuardIsReportedToo) {
   Outcome outcome = RunCatchingErrors([&] {
-    UserThread thread(
-        [] {
-          Recurse(0);
-        },
-        64 * 1024);
+    UserThread thread([] { Recurse(0); }, 64 * 1024);
     thread.Join();
     return 0;
   });

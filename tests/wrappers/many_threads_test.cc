@@ -116,7 +116,8 @@ TEST(ManyUserThreads, TwentyThousandOnTwoSchedulers) {
 
 TEST(ManyUserThreads, AHundredThousandAreParkedAtTheDefaultLimitOfMappings) {
   // Where a guard is a mapping of its own, each stack costs two.
-  const size_t count = HasLightGuards() ? 100'000 : std::min<size_t>(MapLimit() / 2 - 2'000, 30'000);
+  const size_t count =
+      HasLightGuards() ? 100'000 : std::min<size_t>(MapLimit() / 2 - 2'000, 30'000);
   CreateParkAndJoin(count);
 }
 

@@ -361,8 +361,8 @@ INSTANTIATE_TEST_SUITE_P(By, BusySchedulerTest, testing::Bool(),
 TEST(Scheduling, StackOfAThreadThatEndedMayBeOverwrittenAtOnce) {
   UseSchedulers(2);
   constexpr size_t kStack = 64 * 1024;
-  char* stack = static_cast<char*>(mmap(nullptr, kStack, PROT_READ | PROT_WRITE,
-                                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  char* stack = static_cast<char*>(
+      mmap(nullptr, kStack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
   ASSERT_NE(MAP_FAILED, static_cast<void*>(stack));
   for (int i = 0; i < 20'000; ++i) {
     pthread_attr_t attributes;
@@ -370,7 +370,8 @@ TEST(Scheduling, StackOfAThreadThatEndedMayBeOverwrittenAtOnce) {
     ASSERT_EQ(0, pthread_attr_setstack(&attributes, stack, kStack));
     pthread_t thread;
     ASSERT_EQ(0, bobbin::PlaceNextThread(1));
-    ASSERT_EQ(0, pthread_create(&thread, &attributes, [](void* a) { return a; }, nullptr));
+    ASSERT_EQ(0, pthread_create(
+                     &thread, &attributes, [](void* a) { return a; }, nullptr));
     pthread_attr_destroy(&attributes);
     while (pthread_tryjoin_np(thread, nullptr) == EBUSY) sched_yield();
     memset(stack + kStack - 8192, 0xcc, 8192);
@@ -389,7 +390,8 @@ TEST(Scheduling, StackOfAJoinedThreadMayBeUnmappedAtOnce) {
     ASSERT_EQ(0, pthread_attr_setstack(&attributes, stack, kStack));
     pthread_t thread;
     ASSERT_EQ(0, bobbin::PlaceNextThread(i % 2));
-    ASSERT_EQ(0, pthread_create(&thread, &attributes, [](void* a) { return a; }, nullptr));
+    ASSERT_EQ(0, pthread_create(
+                     &thread, &attributes, [](void* a) { return a; }, nullptr));
     pthread_attr_destroy(&attributes);
     ASSERT_EQ(0, pthread_join(thread, nullptr));
     ASSERT_OK(munmap(stack, kStack));

@@ -14,9 +14,12 @@ using bobbin::TableEntry;
 
 const char* HowAnswered(Answer answer) {
   switch (answer) {
-    case Answer::kHere: return "here";
-    case Answer::kPark: return "park";
-    case Answer::kWorker: return "worker";
+    case Answer::kHere:
+      return "here";
+    case Answer::kPark:
+      return "park";
+    case Answer::kWorker:
+      return "worker";
   }
   return "?";
 }
@@ -26,7 +29,8 @@ constexpr char kIntroduction[] =
     "\n"
     "<!-- Written by tests/wrappers/write_system_calls from wrappers/table.cc; do not edit. -->\n"
     "\n"
-    "What a user thread asks of these calls is answered by Bobbin. Everything not listed is passed\n"
+    "What a user thread asks of these calls is answered by Bobbin. Everything not listed is "
+    "passed\n"
     "to the kernel as it is, and holds up the other threads of its scheduler for as long as it\n"
     "takes. On a kernel thread that is no scheduler every call is plain Linux.\n"
     "\n"
