@@ -40,7 +40,8 @@ bool Valid(const Options& options) {
   return options.schedulers >= 0 && options.schedulers <= kMaxSchedulers && options.workers >= 0 &&
          options.workers <= kMaxWorkers && options.poller <= PollerKind::kPoll &&
          options.sendfile <= SendfilePolicy::kBlocking &&
-         options.accept <= AcceptPolicy::kFavorAccepts;
+         options.accept <= AcceptPolicy::kFavorAccepts && options.quantum_ms >= 0 &&
+         options.quantum_ms <= kMaxQuantumMs;
 }
 
 int EffectiveSchedulers(const Options& options) {

@@ -8,6 +8,7 @@
 #include "bobbin/bobbin.h"
 #include "runtime/clock.h"
 #include "runtime/descriptors.h"
+#include "runtime/environment.h"
 #include "runtime/parking.h"
 #include "runtime/scheduler.h"
 #include "runtime/signal_masks.h"
@@ -29,6 +30,7 @@ struct Hooks {
 
 struct Runtime {
   Options options;
+  RunOptions run;
   Clock clock;
   ThreadTable threads;
   ParkingTable parking;
@@ -77,10 +79,6 @@ inline Runtime& runtime() { return *reinterpret_cast<Runtime*>(runtime_storage);
 
 // Constructs the one runtime. Callers: whoever starts it, once.
 void MakeRuntime();
-
-// Reads BOBBIN_* from the environment into `options`. Returns: the name of a variable with a bad
-// value, or null.
-const char* OptionsFromEnvironment(Options* options);
 
 // Writes a line "bobbin: …" to standard error. Callers: anyone.
 void Warn(const char* text);

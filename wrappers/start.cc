@@ -101,7 +101,7 @@ __attribute__((constructor)) void StartRuntime() {
     return;
   }
   Options options;
-  const char* bad = OptionsFromEnvironment(&options);
+  const char* bad = OptionsFromEnvironment(&options, &rt.run);
   if (bad != nullptr) {
     rt.inactive_reason = "a BOBBIN_ variable has a bad value";
     Warn("running on kernel threads: a BOBBIN_ variable has a bad value:");

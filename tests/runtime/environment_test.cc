@@ -22,18 +22,19 @@ class EnvironmentTest : public testing::Test {
   std::string ReadWith(const char* name, const char* value) {
     options_ = Options();
     setenv(name, value, 1);
-    const char* bad = OptionsFromEnvironment(&options_);
+    const char* bad = OptionsFromEnvironment(&options_, &run_);
     unsetenv(name);
     return bad == nullptr ? "" : bad;
   }
 
   Options options_;
+  RunOptions run_;
 };
 
 TEST_F(EnvironmentTest, WithoutVariablesTheOptionsStayAsTheyAre) {
   options_.schedulers = 7;
   options_.poller = PollerKind::kPoll;
-  EXPECT_EQ(OptionsFromEnvironment(&options_), nullptr);
+  EXPECT_EQ(OptionsFromEnvironment(&options_, &run_), nullptr);
   EXPECT_EQ(options_.schedulers, 7);
   EXPECT_EQ(options_.poller, PollerKind::kPoll);
 }

@@ -36,10 +36,13 @@ struct Options {
   PollerKind poller = PollerKind::kEpoll;
   SendfilePolicy sendfile = SendfilePolicy::kInline;
   AcceptPolicy accept = AcceptPolicy::kFavorConnections;
+  int quantum_ms = 0;  // CPU time after which a running thread yields to ready ones, in
+                       // milliseconds; 0: never, threads are cooperative; at most kMaxQuantumMs
 };
 
 inline constexpr int kMaxSchedulers = 64;
 inline constexpr int kMaxWorkers = 256;
+inline constexpr int kMaxQuantumMs = 1000;
 
 // Tells whether this process runs on user threads. False after an honest fall-back to kernel
 // threads.
@@ -54,7 +57,7 @@ const char* InactiveReason();
 Options CurrentOptions();
 
 // Replaces the options. The environment (BOBBIN_SCHEDULERS, BOBBIN_WORKERS, BOBBIN_POLLER,
-// BOBBIN_SENDFILE, BOBBIN_ACCEPT) gives the initial ones.
+// BOBBIN_SENDFILE, BOBBIN_ACCEPT, BOBBIN_QUANTUM) gives the initial ones.
 //
 // Requires:  nothing; call it from main before threads are made.
 // Returns:   0, or an errno value with nothing changed.
