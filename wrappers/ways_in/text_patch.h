@@ -28,6 +28,7 @@
 #include <cstdint>
 
 #include "wrappers/ways_in/libc_text.h"
+#include "wrappers/ways_in/site.h"
 #include "wrappers/ways_in/text_map.h"
 
 namespace bobbin {
@@ -53,8 +54,6 @@ class TextPatch {
   bool IsStub(uintptr_t address) const;
 
  private:
-  static constexpr int kJumpBytes = 5;
-
   struct PlannedSite {
     SystemCallSite site;
     uintptr_t window;              // where the jump is written
@@ -65,7 +64,6 @@ class TextPatch {
 
   bool Plan(const TextMap& map, WantsCall wants);
   bool MapStubs();
-  uintptr_t EmitStub(const PlannedSite& planned, uintptr_t at) const;
   long ProtectText(int protection) const;
   void WriteJumps();
 
