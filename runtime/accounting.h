@@ -34,6 +34,8 @@ struct Counters {
   uint64_t worker_sendfiles = 0;
   uint64_t timers_expired = 0;
   uint64_t signals_delivered = 0;
+  uint64_t preemptions = 0;
+  uint64_t traps = 0;
 };
 
 // Divides what a scheduler spent on events and in its poller between event overhead and idleness.

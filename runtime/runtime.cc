@@ -141,10 +141,24 @@ int Runtime::Configure(const Options& wanted) {
     }
   }
   workers.Configure(wanted.workers);
+  const int quantum_before = options.quantum_ms;
   options = wanted;
+  if (wanted.quantum_ms != quantum_before) SetQuantum(wanted.quantum_ms);
   long result = AddSchedulers(count);
   options.schedulers = scheduler_count.load(std::memory_order_relaxed);
   return result < 0 ? EAGAIN : 0;
+}
+
+// Each on its own kernel thread, for the timers are theirs.
+void Runtime::SetQuantum(int quantum_ms) {
+  options.quantum_ms = quantum_ms;
+  if (hooks.set_quantum == nullptr) return;
+  const int count = scheduler_count.load(std::memory_order_relaxed);
+  for (int i = 0; i < count; ++i) {
+    Scheduler::Current()->CallOn(
+        schedulers[i], [](Scheduler* target, void*) { runtime().hooks.set_quantum(target); },
+        nullptr);
+  }
 }
 
 Scheduler* Runtime::Place(Thread* creator) {
@@ -175,6 +189,7 @@ void Runtime::ResetAfterFork() {
   foreign_threads.store(false, std::memory_order_relaxed);
   if (scheduler->ResetAfterFork(survivor, options.poller) < 0)
     Die("no descriptors for the child's scheduler");
+  if (hooks.prepare != nullptr) hooks.prepare(scheduler);
 }
 
 }  // namespace bobbin

@@ -26,6 +26,10 @@ struct Hooks {
   // Hands signals that came while the runtime was busy to the threads they are for. Called inside
   // the runtime.
   void (*route)(Scheduler* scheduler) = nullptr;
+  // Prepares the scheduler's kernel thread, on it: at its start, and in the child of a fork.
+  void (*prepare)(Scheduler* scheduler) = nullptr;
+  // Puts Options::quantum_ms in force on the scheduler's kernel thread, on it.
+  void (*set_quantum)(Scheduler* scheduler) = nullptr;
 };
 
 struct Runtime {
@@ -49,6 +53,9 @@ struct Runtime {
   std::atomic<bool> cancellation_used{false};
   // Some thread has a sigaltstack of its own: switches carry it over.
   std::atomic<bool> alternate_stacks_used{false};
+  // Signals that are the runtime's own: never blocked in the kernel on a scheduler's kernel thread,
+  // whatever its threads' masks say.
+  uint64_t reserved_signals = 0;
   int pid = 0;
   bool active = false;
   const char* inactive_reason = "not started";
@@ -70,6 +77,7 @@ struct Runtime {
 
  private:
   long AddSchedulers(int count);
+  void SetQuantum(int quantum_ms);
 };
 
 // The one runtime. Zero bytes until MakeRuntime: a kernel thread with no scheduler may look at its

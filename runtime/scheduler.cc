@@ -103,12 +103,13 @@ void Scheduler::UseOwnAlternateStack() {
 void Scheduler::KernelThreadEntry(Scheduler* self) {
   WriteGsBase(reinterpret_cast<uint64_t>(self));
   self->kernel_tid_ = static_cast<int>(RawSyscall(SYS_gettid));
-  self->kernel_mask = ~uint64_t{0};
+  self->SetKernelMask(~uint64_t{0});
   self->UseOwnAlternateStack();
   self->idle_->state = ThreadState::kRunning;
   self->current_ = self->idle_;
   self->depth_ = 1;
   self->StartAccounting();
+  if (runtime().hooks.prepare != nullptr) runtime().hooks.prepare(self);
   for (;;) self->SwitchTo(self->NextThread());
 }
 
@@ -164,6 +165,8 @@ long Scheduler::ResetAfterFork(Thread* survivor, PollerKind poller) {
   sleeping_.store(false, std::memory_order_relaxed);
   disk_.ResetAfterFork();
   index_ = 0;
+  suspended = 0;
+  tick_timer = -1;
   current_ = survivor;
   survivor->scheduler = this;
   survivor->state = ThreadState::kRunning;
@@ -183,6 +186,7 @@ void Scheduler::ForgetViews() {
 
 void Scheduler::SetKernelMask(uint64_t mask) {
   kernel_mask = mask;
+  mask &= ~runtime().reserved_signals;
   RawSyscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, nullptr, sizeof mask);
 }
 
@@ -421,6 +425,7 @@ void Scheduler::Poll(bool wait) {
     // Asleep, nobody runs: any signal that somebody wants may come. One scheduler is enough to hear
     // of it.
     mask = index_ == 0 ? runtime().masks.Intersection() : ~uint64_t{0};
+    mask &= ~runtime().reserved_signals;
   }
 #ifndef NDEBUG
   CheckInvariants();

@@ -98,6 +98,9 @@ class Scheduler {
     if (__builtin_expect(++calls_in_a_row_ >= kMostCallsInARow, 0)) Yield();
   }
 
+  // Has the next call that is answered without waiting yield. Callers: also signal handlers.
+  void YieldSoon() { calls_in_a_row_ = kMostCallsInARow; }
+
   // Ends the current thread; `last_words` runs on another stack when nothing touches its stack any
   // more.
   [[noreturn]] void Exit(void (*last_words)(Thread*));
@@ -172,6 +175,7 @@ class Scheduler {
     return true;
   }
 
+  // Has the kernel block what `mask` blocks, but for the signals that are the runtime's own.
   void SetKernelMask(uint64_t mask);
 
   Thread* current() const { return current_; }
@@ -204,10 +208,13 @@ class Scheduler {
     WakeFromHandler();
   }
 
-  uint64_t kernel_mask = 0;  // the kernel thread's signal mask now
+  uint64_t kernel_mask = 0;  // the kernel thread's signal mask now, the runtime's signals included
   ShareSplitter shares;      // of GetStatistics
   int redelivered_signal =
       0;  // the one the current thread is sending itself: see wrappers/signal.cc
+  // Frames of signal handlers, the program's and of preemption, on this scheduler's threads.
+  int suspended = 0;
+  int tick_timer = -1;                  // of preemption: see wrappers/preemption.h
   stack_t kernel_alternate_stack = {};  // the kernel thread's sigaltstack now
   // The kernel thread's sigaltstack for threads that have none of their own: where a stack overflow
   // is reported.

@@ -46,6 +46,8 @@ void AddScheduler(Scheduler* scheduler, const Clock& clock, Statistics* out) {
   out->worker_sendfiles += c.worker_sendfiles;
   out->timers_expired += c.timers_expired;
   out->signals_delivered += c.signals_delivered;
+  out->preemptions += c.preemptions;
+  out->traps += c.traps;
 }
 
 void PutShares(Text* text, const Statistics& s) {
@@ -146,7 +148,9 @@ EXPORT int WriteStatistics(int fd) {
                         {"inline_sendfiles", s.inline_sendfiles},
                         {"worker_sendfiles", s.worker_sendfiles},
                         {"timers_expired", s.timers_expired},
-                        {"signals_delivered", s.signals_delivered}};
+                        {"signals_delivered", s.signals_delivered},
+                        {"preemptions", s.preemptions},
+                        {"traps", s.traps}};
   for (const Line& line : lines) text.Put(line.name).Put(" ").Number(line.value).Put("\n");
   return text.Flush();
 }

@@ -3,6 +3,7 @@
 #include <sys/ucontext.h>
 
 #include "runtime/descriptors.h"
+#include "wrappers/preemption.h"
 #include "wrappers/signal.h"
 #include "wrappers/signal_timers.h"
 
@@ -29,6 +30,12 @@ struct Ring {
 KernelAction actions[kSignals + 1];  // as the program set them
 bool known[kSignals + 1];            // else: as the process was started with
 bool always[kSignals + 1];           // caught although the program has no handler: see CatchAlways
+// The handler that the kernel calls in place of the program's; null: see KernelForm.
+struct Owner {
+  KernelHandler handler = nullptr;
+  unsigned long flags = 0;
+};
+Owner owners[kSignals + 1];
 SpinLock actions_lock;
 PendingSignal pool[kPool];
 PendingSignal* free_nodes = nullptr;
@@ -38,12 +45,11 @@ Ring rings[kMaxSchedulers];
 
 // The kernel keeps both kinds of handler in one field (sigaction(2), SA_SIGINFO).
 using Handler = void (*)(int);
-using ActionHandler = void (*)(int, siginfo_t*, void*);
-Handler AsHandler(ActionHandler action) {
+Handler AsHandler(KernelHandler action) {
   return reinterpret_cast<Handler>(reinterpret_cast<void*>(action));
 }
-ActionHandler AsAction(Handler handler) {
-  return reinterpret_cast<ActionHandler>(reinterpret_cast<void*>(handler));
+KernelHandler AsAction(Handler handler) {
+  return reinterpret_cast<KernelHandler>(reinterpret_cast<void*>(handler));
 }
 
 bool IsHandler(void (*handler)(int)) { return handler != SIG_DFL && handler != SIG_IGN; }
@@ -60,12 +66,21 @@ bool IsFault(int signal, const siginfo_t* info) {
   return kind && info->si_code > 0;
 }
 
+long InstallAction(int signal, const KernelAction& wanted);
+
 void TakeDefaultAction(int signal) {
   KernelAction plain = {SIG_DFL, 0, nullptr, 0};
   RawSyscall(SYS_rt_sigaction, signal, &plain, nullptr, sizeof plain.mask);
   uint64_t bit = SignalBit(signal);
   RawSyscall(SYS_tgkill, runtime().pid, RawSyscall(SYS_gettid), signal);
   RawSyscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &bit, nullptr, sizeof bit);
+}
+
+// The mask in a frame is the kernel's, which lacks the runtime's own signals.
+uint64_t FrameMask(const ucontext_t* frame, uint64_t mask_before) {
+  uint64_t mask;
+  __builtin_memcpy(&mask, &frame->uc_sigmask, sizeof mask);
+  return mask | (mask_before & runtime().reserved_signals);
 }
 
 // Calls the program's handler for `signal` on the thread that runs, inside the kernel's signal
@@ -77,13 +92,12 @@ void RunHandler(Scheduler* scheduler, int signal, siginfo_t* info, ucontext_t* c
     return;
   }
   Thread* self = scheduler == nullptr ? nullptr : scheduler->current();
-  uint64_t during = 0;
+  const uint64_t before = self == nullptr ? 0 : self->signal_mask;
   if (self != nullptr) {
-    uint64_t interrupted;
-    __builtin_memcpy(&interrupted, &context->uc_sigmask, sizeof interrupted);
-    during = interrupted | action.mask | ((action.flags & SA_NODEFER) != 0 ? 0 : SignalBit(signal));
-    self->signal_mask = during;
-    scheduler->kernel_mask = during;
+    ++scheduler->suspended;
+    self->signal_mask = scheduler->kernel_mask =
+        FrameMask(context, before) | action.mask |
+        ((action.flags & SA_NODEFER) != 0 ? 0 : SignalBit(signal));
     self->handled = true;
     if ((action.flags & SA_RESTART) == 0) self->restart = false;
     ++scheduler->counters().signals_delivered;
@@ -91,8 +105,7 @@ void RunHandler(Scheduler* scheduler, int signal, siginfo_t* info, ucontext_t* c
   if ((action.flags & SA_RESETHAND) != 0) {
     KernelAction plain = {SIG_DFL, 0, nullptr, 0};
     actions[signal] = plain;
-    if (signal != SIGSEGV && signal != SIGBUS)
-      RawSyscall(SYS_rt_sigaction, signal, &plain, nullptr, sizeof plain.mask);
+    InstallAction(signal, plain);
   }
   bool handled = self != nullptr && self->handled;
   bool restart = self == nullptr || self->restart;
@@ -102,10 +115,8 @@ void RunHandler(Scheduler* scheduler, int signal, siginfo_t* info, ucontext_t* c
     // it interrupted.
     self->handled = handled;
     self->restart = restart;
-    uint64_t after;
-    __builtin_memcpy(&after, &context->uc_sigmask, sizeof after);
-    self->signal_mask = after;
-    scheduler->kernel_mask = after;
+    --scheduler->suspended;
+    self->signal_mask = scheduler->kernel_mask = FrameMask(context, before);
   }
 }
 
@@ -174,9 +185,15 @@ void RouteRing(Scheduler* scheduler) {
   }
 }
 
+}  // namespace
+
 void OnSignal(int signal, siginfo_t* info, void* context) {
   Scheduler* scheduler = Scheduler::Current();
   auto* frame = static_cast<ucontext_t*>(context);
+  if (signal == kTick && scheduler != nullptr &&
+      OnTick(scheduler, *info, static_cast<uintptr_t>(frame->uc_mcontext.gregs[REG_RIP]))) {
+    return;
+  }
   if (scheduler == nullptr) {
     // A worker interrupted: that its system call ended is all there is to it.
     if (signal != WorkerPool::kInterrupt) RunHandler(nullptr, signal, info, frame);
@@ -209,6 +226,8 @@ void OnSignal(int signal, siginfo_t* info, void* context) {
   scheduler->LeaveRuntime();
   if (target == scheduler->current()) RunHandler(scheduler, signal, info, frame);
 }
+
+namespace {
 
 void Route(Scheduler* scheduler) { RouteRing(scheduler); }
 
@@ -315,15 +334,34 @@ bobbin_restore_rt:
 
 constexpr unsigned long kSaRestorer = 0x04000000;
 
-KernelAction WorkerInterruptAction() {
-  return {AsHandler(&OnSignal), SA_SIGINFO | kSaRestorer, &bobbin_restore_rt, 0};
+// What the kernel is told where the program wants `wanted`. The restorer is always ours: the return
+// from a handler must not be a system call of the program's.
+KernelAction KernelForm(int signal, const KernelAction& wanted) {
+  KernelAction kernel = wanted;
+  kernel.mask &= ~runtime().reserved_signals;
+  kernel.restorer = &bobbin_restore_rt;
+  const Owner& owner = owners[signal];
+  if (owner.handler != nullptr) {
+    kernel.handler = AsHandler(owner.handler);
+    const bool fault = signal == SIGSEGV || signal == SIGBUS;
+    kernel.flags = owner.flags | SA_SIGINFO | kSaRestorer |
+                   (fault ? wanted.flags & (SA_NODEFER | SA_RESTART) : 0);
+    if (!fault) kernel.mask = 0;
+    return kernel;
+  }
+  if (!IsHandler(wanted.handler) && !always[signal]) return wanted;
+  kernel.handler = AsHandler(&OnSignal);
+  kernel.flags =
+      (wanted.flags | SA_SIGINFO | kSaRestorer) & ~static_cast<unsigned long>(SA_RESETHAND);
+  // Our own alternate stack is no place for a handler that may park: only threads with one of their
+  // own use it.
+  if (!runtime().alternate_stacks_used.load(std::memory_order_relaxed)) kernel.flags &= ~kOnStack;
+  return kernel;
 }
 
-void InstallFault(int signal) {
-  LearnAction(signal);
-  KernelAction ours = {AsHandler(&OnFault), SA_SIGINFO | SA_ONSTACK | kSaRestorer,
-                       &bobbin_restore_rt, actions[signal].mask};
-  RawSyscall(SYS_rt_sigaction, signal, &ours, nullptr, sizeof ours.mask);
+long InstallAction(int signal, const KernelAction& wanted) {
+  const KernelAction kernel = KernelForm(signal, wanted);
+  return RawSyscall(SYS_rt_sigaction, signal, &kernel, nullptr, sizeof kernel.mask);
 }
 
 }  // namespace
@@ -403,25 +441,7 @@ long RtSigaction(Scheduler* scheduler, int signal, const KernelAction* action, K
   if (action != nullptr) {
     KernelAction wanted = *action;
     actions[signal] = wanted;
-    KernelAction kernel = wanted;
-    if (signal == WorkerPool::kInterrupt) {
-      kernel = WorkerInterruptAction();
-    } else if (signal == SIGSEGV || signal == SIGBUS) {
-      kernel.handler = AsHandler(&OnFault);
-      kernel.flags =
-          (wanted.flags & (SA_NODEFER | SA_RESTART)) | SA_SIGINFO | SA_ONSTACK | kSaRestorer;
-      kernel.restorer = &bobbin_restore_rt;
-    } else if (IsHandler(wanted.handler) || always[signal]) {
-      kernel.handler = AsHandler(&OnSignal);
-      kernel.flags =
-          (wanted.flags | SA_SIGINFO | kSaRestorer) & ~static_cast<unsigned long>(SA_RESETHAND);
-      if (kernel.restorer == nullptr) kernel.restorer = &bobbin_restore_rt;
-      // Our own alternate stack is no place for a handler that may park: only threads with one of
-      // their own use it.
-      if (!runtime().alternate_stacks_used.load(std::memory_order_relaxed))
-        kernel.flags &= ~kOnStack;
-    }
-    long result = RawSyscall(SYS_rt_sigaction, signal, &kernel, nullptr, size);
+    const long result = InstallAction(signal, wanted);
     if (result < 0) {
       actions[signal] = before;
       return result;
@@ -439,42 +459,55 @@ void ResetSignalsAfterFork() {
 void CatchAlways(int signal) {
   SpinLockHolder hold(&actions_lock);
   LearnAction(signal);
-  if (always[signal] || signal == WorkerPool::kInterrupt) return;
+  if (always[signal]) return;
   always[signal] = true;
   if (IsHandler(actions[signal].handler)) return;
-  KernelAction ours = {AsHandler(&OnSignal), SA_SIGINFO | SA_RESTART | kSaRestorer,
-                       &bobbin_restore_rt, 0};
-  RawSyscall(SYS_rt_sigaction, signal, &ours, nullptr, sizeof ours.mask);
+  InstallAction(signal, {nullptr, SA_RESTART, nullptr, 0});
 }
 
 void RefreshActions() {
   SpinLockHolder hold(&actions_lock);
   for (int signal = 1; signal <= kSignals; ++signal) {
     const KernelAction& wanted = actions[signal];
-    bool installed =
-        signal == SIGSEGV || signal == SIGBUS || signal == WorkerPool::kInterrupt;  // always, by us
-    bool ours = known[signal] && IsHandler(wanted.handler) && !installed;
-    if (!ours || (wanted.flags & kOnStack) == 0) continue;
-    KernelAction kernel = wanted;
-    kernel.handler = AsHandler(&OnSignal);
-    kernel.flags = (wanted.flags | SA_SIGINFO) & ~static_cast<unsigned long>(SA_RESETHAND);
-    RawSyscall(SYS_rt_sigaction, signal, &kernel, nullptr, sizeof kernel.mask);
+    const bool asked = known[signal] && IsHandler(wanted.handler) && (wanted.flags & kOnStack) != 0;
+    if (asked) InstallAction(signal, wanted);
   }
+}
+
+void TakeSignal(int signal, KernelHandler handler, unsigned long flags) {
+  SpinLockHolder hold(&actions_lock);
+  LearnAction(signal);
+  owners[signal] = {handler, flags};
+  InstallAction(signal, actions[signal]);
+}
+
+void GiveSignalBack(int signal) {
+  SpinLockHolder hold(&actions_lock);
+  owners[signal] = Owner();
+  RawSyscall(SYS_rt_sigaction, signal, &actions[signal], nullptr, sizeof actions[signal].mask);
+}
+
+void AdoptMask(Scheduler* scheduler, uint64_t mask) {
+  Thread* self = scheduler->current();
+  mask |= self->signal_mask & runtime().reserved_signals;
+  self->signal_mask = scheduler->kernel_mask = mask;
 }
 
 void StartSignals() {
   runtime().hooks.attend = &Attend;
   runtime().hooks.route = &Route;
-  InstallFault(SIGSEGV);
-  InstallFault(SIGBUS);
-  LearnAction(WorkerPool::kInterrupt);
-  KernelAction interrupt = WorkerInterruptAction();
-  RawSyscall(SYS_rt_sigaction, WorkerPool::kInterrupt, &interrupt, nullptr, sizeof interrupt.mask);
+  runtime().hooks.set_quantum = &SetQuantum;
+  runtime().reserved_signals = SignalBit(kTick);
+  TakeSignal(SIGSEGV, &OnFault, SA_ONSTACK);
+  TakeSignal(SIGBUS, &OnFault, SA_ONSTACK);
+  // No SA_RESTART: what it is for is to end a worker's system call.
+  TakeSignal(WorkerPool::kInterrupt, &OnSignal, 0);
+  TakeSignal(kTick, &OnSignal, SA_RESTART | SA_NODEFER);
 }
 
 void StopSignals() {
-  for (int signal : {SIGSEGV, SIGBUS, WorkerPool::kInterrupt})
-    RawSyscall(SYS_rt_sigaction, signal, &actions[signal], nullptr, sizeof(uint64_t));
+  for (int signal : {SIGSEGV, SIGBUS, WorkerPool::kInterrupt, kTick}) GiveSignalBack(signal);
+  runtime().reserved_signals = 0;
   runtime().hooks = Hooks();
 }
 

@@ -29,6 +29,19 @@ void CatchAlways(int signal);
 // Frees the locks that a kernel thread of the parent may have held: the child after fork(2).
 void ResetSignalsAfterFork();
 
+// Has the kernel call `handler` for `signal` from now on, whatever the program's disposition is,
+// with `flags` besides SA_SIGINFO. What the program asks for is remembered and shown to it.
+using KernelHandler = void (*)(int signal, siginfo_t* info, void* context);
+void TakeSignal(int signal, KernelHandler handler, unsigned long flags);
+// Undoes it.
+void GiveSignalBack(int signal);
+
+// The handler of every signal that the program handles: finds the thread it is for.
+void OnSignal(int signal, siginfo_t* info, void* context);
+
+// Makes `mask`, which the kernel is about to restore from a signal frame, the current thread's.
+void AdoptMask(Scheduler* scheduler, uint64_t mask);
+
 // Gives handlers that ask for SA_ONSTACK what they ask for, once threads have alternate stacks of
 // their own.
 void RefreshActions();

@@ -4,16 +4,29 @@
 // BOBBIN=off keeps a process on kernel threads.
 #include <pthread.h>
 #include <semaphore.h>
+#include <sys/stat.h>
 
 #include <cstdlib>
 
+#include "wrappers/preemption.h"
 #include "wrappers/signal.h"
 #include "wrappers/table.h"
+#include "wrappers/ways_in/dispatch.h"
 #include "wrappers/ways_in/libc_text.h"
 
 namespace bobbin {
 
 namespace {
+
+constexpr int kRefused = 125;
+
+// The kernel threads of this process.
+int KernelThreads() {
+  struct stat status;
+  // The links of a directory are its subdirectories and two more.
+  if (RawSyscall(SYS_stat, "/proc/self/task", &status) < 0) return 1;
+  return static_cast<int>(status.st_nlink) - 2;
+}
 
 // The calls whose every site in libc must be ours before a thread may be made: one that slipped
 // through would make a kernel thread of a user thread, or put a scheduler to sleep for good.
@@ -73,8 +86,11 @@ const char* SelfCheck() {
   return "";
 }
 
+bool EveryCall(long) { return true; }
+
 const char* TakeOverLibc() {
-  LibcTextReport report = PatchLibcText(&TableWants);
+  // With dispatch on, a site left alone would trap.
+  LibcTextReport report = PatchLibcText(runtime().run.dispatch ? &EveryCall : &TableWants);
   if (report.error[0] != '\0') return report.error;
   SiteCheck check;
   ForEachLibcSite(
@@ -92,6 +108,35 @@ const char* TakeOverLibc() {
   return SelfCheck();
 }
 
+// What each scheduler's kernel thread is to have, at its start and in the child of a fork.
+void PrepareKernelThread(Scheduler* scheduler) {
+  if (DispatchThisThread(true) < 0)
+    Warn("a scheduler runs without dispatch: the machine denies it");
+  SetQuantum(scheduler);
+}
+
+// Returns: "" when the process runs on user threads, else why not, with everything as before.
+const char* TakeOver(const Options& options) {
+  Runtime& rt = runtime();
+  if (KernelThreads() > 1) return "there are threads already, made before the library was loaded";
+  if (!rt.Start(options)) return rt.inactive_reason;
+  const char* problem = FindOwnCode();
+  if (problem[0] == '\0') {
+    StartSignals();
+    problem = TakeOverLibc();
+    if (problem[0] == '\0' && rt.run.dispatch) problem = StartDispatch();
+    if (problem[0] == '\0') {
+      rt.hooks.prepare = &PrepareKernelThread;
+      SetQuantum(rt.schedulers[0]);
+      return "";
+    }
+    RestoreLibcText();
+    StopSignals();
+  }
+  rt.Abandon(problem);
+  return problem;
+}
+
 __attribute__((constructor)) void StartRuntime() {
   MakeRuntime();
   Runtime& rt = runtime();
@@ -106,26 +151,17 @@ __attribute__((constructor)) void StartRuntime() {
     rt.inactive_reason = "a BOBBIN_ variable has a bad value";
     Warn("running on kernel threads: a BOBBIN_ variable has a bad value:");
     Warn(bad);
+    if (rt.run.refuse) RawSyscall(SYS_exit_group, kRefused);
     return;
   }
   // The others join in when libc is known to be ours.
   int schedulers = options.schedulers;
   options.schedulers = 1;
-  const char* problem = "";
-  if (!rt.Start(options)) {
-    problem = rt.inactive_reason;
-  } else {
-    StartSignals();
-    problem = TakeOverLibc();
-    if (problem[0] != '\0') {
-      RestoreLibcText();
-      StopSignals();
-      rt.Abandon(problem);
-    }
-  }
+  const char* problem = TakeOver(options);
   if (problem[0] != '\0') {
-    Warn("running on kernel threads, because:");
+    Warn(rt.run.refuse ? "not running, because:" : "running on kernel threads, because:");
     Warn(problem);
+    if (rt.run.refuse) RawSyscall(SYS_exit_group, kRefused);
     return;
   }
   options.schedulers = schedulers;

@@ -302,7 +302,7 @@ TEST(StatisticsTest, AreWrittenAsLinesOfNameAndNumberAfterTheShares) {
   for (const char* name :
        {"switches", "parks", "threads_created", "stacks", "polls", "poll_events", "poll_set",
         "accepts", "try_again", "futex_waits", "futex_wakes", "worker_calls", "worker_queue",
-        "workers", "inline_sendfiles", "worker_sendfiles", "timers_expired", "signals_delivered"}) {
+        "workers", "inline_sendfiles", "worker_sendfiles", "timers_expired", "signals_delivered", "preemptions", "traps"}) {
     EXPECT_EQ(1u, values.count(name)) << name;
   }
 }

@@ -102,7 +102,7 @@ const char* Patch() {
   for (size_t n = 0; n < std::size(kProbes); n++) {
     rows[n].start = static_cast<int32_t>(reinterpret_cast<uintptr_t>(kProbes[n].run) - base);
   }
-  Text text;
+  CodeText text;
   text.begin = base;
   text.end = reinterpret_cast<uintptr_t>(probes_end);
   text.functions_base = base;
@@ -247,7 +247,7 @@ INSTANTIATE_TEST_SUITE_P(Shapes, TextPatchTest, testing::ValuesIn(kProbes),
 TEST(TextPatchPair, WindowsOfNeighboursDoNotOverlap) {
   const FunctionRow row = {
       static_cast<int32_t>(reinterpret_cast<char*>(pair_of_sites) - pair_begin), 0};
-  Text text;
+  CodeText text;
   text.begin = text.functions_base = reinterpret_cast<uintptr_t>(pair_begin);
   text.end = reinterpret_cast<uintptr_t>(pair_end);
   text.functions = &row;
@@ -357,7 +357,7 @@ TEST(CloneWithRegisters, AFailureIsReturned) {
 // Failures change nothing.
 
 TEST(TextPatchFailure, TextThatCannotBeWrittenStaysAsItIs) {
-  Text text;
+  CodeText text;
   const FunctionRow row = {0, 0};
   text.functions = &row;
   text.function_count = 1;

@@ -24,31 +24,22 @@
 #define FRAME (RED_ZONE + REGISTERS_AND_SITE)
 #define VECTORS (16 * 16)
 
+// Parts of the processor state (Intel SDM volume 1, 13.1): x87, SSE, AVX, opmask, ZMM_Hi256,
+// Hi16_ZMM. The rest belongs to the kernel thread (PKRU) or to nobody across a system call.
+#define SAVED_PARTS 0xe7
+#define WIDE_PARTS 0xe4
+#define ABOVE_AVX 0xe0
+// Compacted: 512 + 64 + 256 + 64 + 512 + 1024, and as aligned.
+#define XSAVE_BYTES 2496
+#define XSAVE_HEADER 512
+
 #define SYS_arch_prctl 158
 #define ARCH_SET_GS 0x1001
 
         .text
 
-// In:  every register as at the system-call instruction, but rcx: where to continue, r11: the
-// address of the site.
-// Out: continues there; rax is the result, rcx, r11 and the flags are destroyed, everything else
-// is as before.
-//
-// Vector registers: the compiler knows that a system call keeps them, so libc may hold values in
-// them across its sites, and the handler may switch to a thread that uses them. xmm is enough:
-// libc is compiled for the baseline, its functions with wider registers make no system call, and
-// the wider parts belong to nobody across a call of a libc function. MXCSR and the x87 control
-// word are kept by whoever is called.
-//
-// To an unwinder this frame looks like a signal frame (S) on top of the site's function: the
-// address of the site is taken as it is, and the stubs, which have no unwind information, are
-// never seen.
-        .globl bobbin_text_entry
-        .hidden bobbin_text_entry
-        .type bobbin_text_entry, @function
-        .p2align 6
-bobbin_text_entry:
-        .cfi_startproc
+// The frame of both entries: what a system call keeps and an unwinder wants, with rbp at it.
+        .macro SAVE_REGISTERS
         .cfi_signal_frame
         .cfi_def_cfa %rsp, 0
         .cfi_register %rip, %r11
@@ -75,8 +66,9 @@ bobbin_text_entry:
         .cfi_rel_offset %rbp, RBP
         movq %rsp, %rbp
         .cfi_def_cfa_register %rbp
-        andq $-16, %rsp
-        subq $VECTORS, %rsp
+        .endm
+
+        .macro SAVE_XMM
         movaps %xmm0, 0(%rsp)
         movaps %xmm1, 16(%rsp)
         movaps %xmm2, 32(%rsp)
@@ -93,9 +85,9 @@ bobbin_text_entry:
         movaps %xmm13, 208(%rsp)
         movaps %xmm14, 224(%rsp)
         movaps %xmm15, 240(%rsp)
-        cld
-        movq %rbp, %rdi
-        call bobbin_enter_from_text
+        .endm
+
+        .macro LOAD_XMM
         movaps 0(%rsp), %xmm0
         movaps 16(%rsp), %xmm1
         movaps 32(%rsp), %xmm2
@@ -112,6 +104,10 @@ bobbin_text_entry:
         movaps 208(%rsp), %xmm13
         movaps 224(%rsp), %xmm14
         movaps 240(%rsp), %xmm15
+        .endm
+
+// Leaves with what the frame holds; rax is the result.
+        .macro LOAD_REGISTERS_AND_LEAVE
         movq RDI(%rbp), %rdi
         movq RSI(%rbp), %rsi
         movq RDX(%rbp), %rdx
@@ -131,8 +127,94 @@ bobbin_text_entry:
         movq %r11, %rsp             // from here on a signal may write over the frame
         .cfi_register %rip, %rcx
         jmp *%rcx
+        .endm
+
+// In:  every register as at the system-call instruction, but rcx: where to continue, r11: the
+// address of the site.
+// Out: continues there; rax is the result, rcx, r11 and the flags are destroyed, everything else
+// is as before.
+//
+// Vector registers: the compiler knows that a system call keeps them, so libc may hold values in
+// them across its sites, and the handler may switch to a thread that uses them. xmm is enough:
+// libc is compiled for the baseline, its functions with wider registers make no system call, and
+// the wider parts belong to nobody across a call of a libc function. MXCSR and the x87 control
+// word are kept by whoever is called.
+//
+// To an unwinder this frame looks like a signal frame (S) on top of the site's function: the
+// address of the site is taken as it is, and the stubs, which have no unwind information, are
+// never seen.
+        .globl bobbin_text_entry
+        .hidden bobbin_text_entry
+        .type bobbin_text_entry, @function
+        .p2align 6
+bobbin_text_entry:
+        .cfi_startproc
+        SAVE_REGISTERS
+        andq $-16, %rsp
+        subq $VECTORS, %rsp
+        SAVE_XMM
+        cld
+        movq %rbp, %rdi
+        call bobbin_enter_from_text
+        LOAD_XMM
+        LOAD_REGISTERS_AND_LEAVE
         .cfi_endproc
         .size bobbin_text_entry, . - bobbin_text_entry
+
+// As bobbin_text_entry, for sites in code that may hold values in any vector register: whatever is
+// not in its initial state is saved whole, and what is in its initial state is so again afterwards.
+// Requires: XSAVEC, and XGETBV with ecx = 1 (bobbin_wide_entry_available).
+//
+// rbx, across the call: 1 where the state was saved.
+        .globl bobbin_text_entry_wide
+        .hidden bobbin_text_entry_wide
+        .type bobbin_text_entry_wide, @function
+        .p2align 6
+bobbin_text_entry_wide:
+        .cfi_startproc
+        SAVE_REGISTERS
+        .cfi_rel_offset %rbx, RBX
+        andq $-64, %rsp
+        xorl %ebx, %ebx
+        movl $1, %ecx
+        xgetbv                      // which parts are not in their initial state
+        testl $WIDE_PARTS, %eax
+        jz 1f
+        subq $XSAVE_BYTES, %rsp
+        xorl %eax, %eax
+        .irp offset, 0, 8, 16, 24, 32, 40, 48, 56
+        movq %rax, (XSAVE_HEADER + \offset)(%rsp)
+        .endr
+        movl $SAVED_PARTS, %eax
+        xorl %edx, %edx
+        xsavec (%rsp)
+        movl $1, %ebx
+        jmp 2f
+1:      subq $VECTORS, %rsp
+        SAVE_XMM
+2:      cld
+        movq %rbp, %rdi
+        call bobbin_enter_from_text
+        movq %rax, RAX(%rbp)
+        testl %ebx, %ebx
+        jz 3f
+        movl $SAVED_PARTS, %eax
+        xorl %edx, %edx
+        xrstor (%rsp)
+        jmp 5f
+3:      movl $1, %ecx
+        xgetbv
+        testl $WIDE_PARTS, %eax
+        jz 4f
+        vzeroupper                  // AVX by itself: XRSTOR would load MXCSR with it
+        movl $ABOVE_AVX, %eax
+        xorl %edx, %edx
+        xrstor initial_state(%rip)
+4:      LOAD_XMM
+5:      movq RAX(%rbp), %rax
+        LOAD_REGISTERS_AND_LEAVE
+        .cfi_endproc
+        .size bobbin_text_entry_wide, . - bobbin_text_entry_wide
 
 // void bobbin_load_registers(const Registers*). The memory is not read after rsp was loaded.
         .globl bobbin_load_registers
@@ -228,5 +310,15 @@ bobbin_clone_with_registers:
         jmp bobbin_load_registers
         .cfi_endproc
         .size bobbin_clone_with_registers, . - bobbin_clone_with_registers
+
+// What XRSTOR makes the initial state of: no part present in it, in the compacted form.
+        .section .rodata
+        .p2align 6
+        .type initial_state, @object
+initial_state:
+        .zero XSAVE_HEADER + 8
+        .quad 0x8000000000000000 | ABOVE_AVX
+        .zero 48
+        .size initial_state, . - initial_state
 
         .section .note.GNU-stack, "", @progbits

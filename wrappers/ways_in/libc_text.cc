@@ -4,6 +4,7 @@
 
 #include <cstring>
 
+#include "wrappers/ways_in/object_text.h"
 #include "wrappers/ways_in/text_patch.h"
 
 namespace bobbin {
@@ -11,29 +12,8 @@ namespace {
 
 TextPatch libc_patch;
 
-// The start of .eh_frame_hdr with the encodings that every linker writes.
-struct UnwindTableHeader {
-  uint8_t version, frame_encoding, count_encoding, table_encoding;
-  int32_t frame;
-  uint32_t count;
-};
-
-const char* FindUnwindTable(uintptr_t address, Text* text) {
-  UnwindTableHeader header;
-  memcpy(&header, reinterpret_cast<const void*>(address), sizeof(header));
-  constexpr uint8_t kUnsigned4 = 0x03, kSigned4 = 0x0b, kFromHere = 0x10, kFromHeader = 0x30;
-  if (header.version != 1 || header.frame_encoding != (kFromHere | kSigned4) ||
-      header.count_encoding != kUnsigned4 || header.table_encoding != (kFromHeader | kSigned4)) {
-    return "libc's unwind table is of an unknown form";
-  }
-  text->functions_base = address;
-  text->functions = reinterpret_cast<const FunctionRow*>(address + sizeof(header));
-  text->function_count = header.count;
-  return "";
-}
-
 struct Search {
-  Text text;
+  CodeText text;
   const char* error = "libc.so.6 is not loaded";
 };
 
@@ -53,7 +33,7 @@ int LookForLibc(dl_phdr_info* info, size_t, void* argument) {
       table = address;
     }
   }
-  if (search->text.begin != 0 && table != 0) search->error = FindUnwindTable(table, &search->text);
+  if (search->text.begin != 0 && table != 0) search->error = ReadUnwindTable(table, &search->text);
   return 1;
 }
 

@@ -1,7 +1,10 @@
 #include "wrappers/ways_in/site.h"
 
+#include <sys/mman.h>
+
 #include <cstring>
 
+#include "runtime/raw_syscall.h"
 #include "wrappers/ways_in/instruction.h"
 
 namespace bobbin {
@@ -113,7 +116,7 @@ Window FindWindow(const TextMap& map, uintptr_t site, uintptr_t floor) {
 }
 
 Stub EmitStub(const Window& window, uintptr_t site, uintptr_t entry, uintptr_t at) {
-  const uintptr_t behind = site + kSyscallBytes;
+  const uintptr_t begin = at, behind = site + kSyscallBytes;
   constexpr uintptr_t kJumpToEntry = 6, kLea = 7;
   PutCopies(&at, window.begin, site);
   const bool copies_behind = window.resume != behind;
@@ -125,7 +128,24 @@ Stub EmitStub(const Window& window, uintptr_t site, uintptr_t entry, uintptr_t a
     PutCopies(&at, behind, window.resume);
     PutRelative(&at, "\xe9", 1, window.resume);
   }
-  return {at, rest};
+  return {begin, at, rest};
+}
+
+// Looks for free addresses in ever greater distance.
+uintptr_t MapStubs(uintptr_t begin, uintptr_t end, size_t bytes) {
+  constexpr uintptr_t kStep = 1 << 20;
+  const uintptr_t low = begin & ~(kStep - 1);
+  const uintptr_t high = (end + kStep) & ~(kStep - 1);
+  for (uintptr_t distance = kStep; distance < kStubReach - (high - low); distance += kStep) {
+    const uintptr_t places[] = {low - distance, high + distance};
+    for (const uintptr_t place : places) {
+      const long got = RawSyscall(SYS_mmap, place, bytes, PROT_READ | PROT_WRITE,
+                                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+      if (got == static_cast<long>(place)) return place;
+      if (got > 0) RawSyscall(SYS_munmap, got, bytes);  // a kernel without the flag
+    }
+  }
+  return 0;
 }
 
 void WriteJump(uintptr_t window, uintptr_t stub) { PutRelative(&window, "\xe9", 1, stub); }

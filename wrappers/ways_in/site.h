@@ -41,6 +41,7 @@ long FindNumber(const TextMap& map, uintptr_t site);
 Window FindWindow(const TextMap& map, uintptr_t site, uintptr_t floor);
 
 struct Stub {
+  uintptr_t begin;
   uintptr_t end;   // behind its last byte
   uintptr_t rest;  // where execution goes on after the call: in the stub, or behind the window
 };
@@ -48,6 +49,10 @@ struct Stub {
 // Writes the stub for `site` at `at`, which has room for kMaxStub. `entry` is the address of the
 // address of what it jumps to: bobbin_text_entry or bobbin_text_entry_wide.
 Stub EmitStub(const Window& window, uintptr_t site, uintptr_t entry, uintptr_t at);
+
+// Maps `bytes` of writable memory within reach of the text from `begin` to `end`. Returns: its
+// address, 0 where there is no room.
+uintptr_t MapStubs(uintptr_t begin, uintptr_t end, size_t bytes);
 
 // Writes the jump over the beginning of a window.
 void WriteJump(uintptr_t window, uintptr_t stub);

@@ -16,7 +16,7 @@ TextMap::~TextMap() {
   if (starts_ != nullptr) RawSyscall(SYS_munmap, starts_, 2 * map_bytes_);
 }
 
-bool TextMap::Read(const Text& text) {
+bool TextMap::Allocate(const CodeText& text) {
   map_bytes_ = (text.end - text.begin + 7) / 8;
   const long memory = RawSyscall(SYS_mmap, 0, 2 * map_bytes_, PROT_READ | PROT_WRITE,
                                  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -24,7 +24,59 @@ bool TextMap::Read(const Text& text) {
   text_ = text;
   starts_ = reinterpret_cast<uint8_t*>(memory);
   targets_ = starts_ + map_bytes_;
+  return true;
+}
 
+bool TextMap::ReadAround(const CodeText& text, uintptr_t address) {
+  size_t low = 0, high = text.function_count;
+  while (low < high) {
+    const size_t middle = (low + high) / 2;
+    if (text.functions_base + text.functions[middle].start <= address) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  if (low == 0) return false;
+  CodeText function = text;
+  function.begin = text.functions_base + text.functions[low - 1].start;
+  if (low < text.function_count) function.end = text.functions_base + text.functions[low].start;
+  if (function.begin < text.begin || function.end > text.end || address >= function.end)
+    return false;
+  if (!Allocate(function)) return false;
+  ReadFunction(function.begin, function.end);
+  MarkJumpsFrom(text.begin, function.begin);
+  MarkJumpsFrom(function.end, text.end);
+  return true;
+}
+
+// Looks at every byte, for nobody has read that code: what is taken for a jump and is none costs a
+// patch, never a wrong one.
+void TextMap::MarkJumpsFrom(uintptr_t from, uintptr_t to) {
+  constexpr uintptr_t kShortReach = 130, kNearJump = 6;
+  for (uintptr_t at = from; at + kNearJump <= to; ++at) {
+    const auto* bytes = reinterpret_cast<const uint8_t*>(at);
+    uintptr_t displacement = 0;
+    if (bytes[0] == 0xe9 || bytes[0] == 0xe8) {
+      displacement = at + 1;
+    } else if (bytes[0] == 0x0f && (bytes[1] & 0xf0) == 0x80) {
+      displacement = at + 2;
+    }
+    if (displacement != 0) {
+      int32_t distance;
+      __builtin_memcpy(&distance, reinterpret_cast<const void*>(displacement), sizeof distance);
+      Set(targets_, displacement + sizeof distance + static_cast<intptr_t>(distance));
+    }
+    const bool near = at + kShortReach >= text_.begin && at <= text_.end + kShortReach;
+    const bool is_short =
+        (bytes[0] & 0xf0) == 0x70 || bytes[0] == 0xeb || (bytes[0] & 0xfc) == 0xe0;
+    if (near && is_short)
+      Set(targets_, at + 2 + static_cast<intptr_t>(static_cast<int8_t>(bytes[1])));
+  }
+}
+
+bool TextMap::Read(const CodeText& text) {
+  if (!Allocate(text)) return false;
   for (size_t n = 0; n < text.function_count; n++) {
     const uintptr_t from = text.functions_base + text.functions[n].start;
     uintptr_t to = text.end;

@@ -22,7 +22,7 @@ struct FunctionRow {
   int32_t description;
 };
 
-struct Text {
+struct CodeText {
   uintptr_t begin = 0, end = 0;
   uintptr_t functions_base = 0;            // what FunctionRow::start is relative to
   const FunctionRow* functions = nullptr;  // in ascending order
@@ -37,7 +37,11 @@ class TextMap {
   TextMap& operator=(const TextMap&) = delete;
 
   // Reads `text`. Returns: false if there is no memory for the map.
-  bool Read(const Text& text);
+  bool Read(const CodeText& text);
+
+  // Reads only the function that holds `address`, and finds what looks like a jump into it anywhere
+  // in `text`. Returns: false if there is no memory, or no function known there.
+  bool ReadAround(const CodeText& text, uintptr_t address);
 
   // Tells whether a known instruction begins at `address`.
   bool IsStart(uintptr_t address) const { return Test(starts_, address); }
@@ -54,10 +58,12 @@ class TextMap {
  private:
   bool Test(const uint8_t* bits, uintptr_t address) const;
   void Set(uint8_t* bits, uintptr_t address);
+  bool Allocate(const CodeText& text);
   void ReadFunction(uintptr_t from, uintptr_t to);
   void MarkWhateverLooksLikeAJump(uintptr_t from, uintptr_t to);
+  void MarkJumpsFrom(uintptr_t from, uintptr_t to);
 
-  Text text_;
+  CodeText text_;
   size_t map_bytes_ = 0;
   uint8_t* starts_ = nullptr;  // one bit a byte of text
   uint8_t* targets_ = nullptr;

@@ -20,7 +20,7 @@ long Protect(uintptr_t address, size_t bytes, int protection) {
 
 }  // namespace
 
-const char* TextPatch::Apply(const Text& text, WantsCall wants) {
+const char* TextPatch::Apply(const CodeText& text, WantsCall wants) {
   text_ = text;
   site_count_ = patched_ = 0;
   {
@@ -28,7 +28,9 @@ const char* TextPatch::Apply(const Text& text, WantsCall wants) {
     if (!map.Read(text)) return "no memory for a map of the text";
     if (!Plan(map, wants)) return "more system-call sites than expected";
   }
-  if (!MapStubs()) return "no room for stubs within reach of the text";
+  stubs_bytes_ = (patched_ * kMaxStub + 2 * kPage) & ~(kPage - 1);
+  stubs_ = MapStubs(text_.begin, text_.end, stubs_bytes_);
+  if (stubs_ == 0) return "no room for stubs within reach of the text";
   uintptr_t at = stubs_ + sizeof(void*);
   const uintptr_t entry = reinterpret_cast<uintptr_t>(&bobbin_text_entry);
   memcpy(reinterpret_cast<void*>(stubs_), &entry, sizeof(entry));
@@ -82,27 +84,6 @@ bool TextPatch::Plan(const TextMap& map, WantsCall wants) {
     patched_++;
   }
   return true;
-}
-
-// Looks for free addresses within reach of the whole text.
-bool TextPatch::MapStubs() {
-  constexpr uintptr_t kStep = 1 << 20;
-  stubs_bytes_ = (patched_ * kMaxStub + 2 * kPage) & ~(kPage - 1);
-  const uintptr_t low = text_.begin & ~(kStep - 1);
-  const uintptr_t high = (text_.end + kStep) & ~(kStep - 1);
-  for (uintptr_t distance = kStep; distance < kStubReach - (high - low); distance += kStep) {
-    const uintptr_t places[] = {low - distance, high + distance};
-    for (const uintptr_t place : places) {
-      const long got = RawSyscall(SYS_mmap, place, stubs_bytes_, PROT_READ | PROT_WRITE,
-                                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-      if (got == static_cast<long>(place)) {
-        stubs_ = place;
-        return true;
-      }
-      if (got > 0) RawSyscall(SYS_munmap, got, stubs_bytes_);  // a kernel without the flag
-    }
-  }
-  return false;
 }
 
 long TextPatch::ProtectText(int protection) const {

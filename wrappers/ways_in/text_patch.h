@@ -44,7 +44,7 @@ class TextPatch {
   // Patches the sites of `text` that are wanted or whose number cannot be seen. `text` must be
   // mapped readable and executable, and is so again afterwards. Requires: nothing is patched.
   // Returns: "" or why nothing was changed.
-  const char* Apply(const Text& text, WantsCall wants);
+  const char* Apply(const CodeText& text, WantsCall wants);
 
   // Puts every byte back. Requires: no thread is inside a stub.
   void Undo();
@@ -63,11 +63,10 @@ class TextPatch {
   };
 
   bool Plan(const TextMap& map, WantsCall wants);
-  bool MapStubs();
   long ProtectText(int protection) const;
   void WriteJumps();
 
-  Text text_;
+  CodeText text_;
   PlannedSite sites_[kMaxSites] = {};
   int site_count_ = 0;
   int patched_ = 0;

@@ -92,6 +92,8 @@ struct Statistics {
   uint64_t inline_sendfiles, worker_sendfiles;
   uint64_t timers_expired;
   uint64_t signals_delivered;
+  uint64_t preemptions;  // threads that had to yield after their quantum
+  uint64_t traps;        // system calls that reached the runtime by dispatch (bobbin run)
   uint64_t stacks;  // now: thread stacks held by the arena, in use or kept for reuse
 };
 
