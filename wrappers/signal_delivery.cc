@@ -76,11 +76,14 @@ void TakeDefaultAction(int signal) {
   RawSyscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &bit, nullptr, sizeof bit);
 }
 
-// The mask in a frame is the kernel's, which lacks the runtime's own signals.
-uint64_t FrameMask(const ucontext_t* frame, uint64_t mask_before) {
+// Adds what the kernel's mask in a frame lacks: the runtime's own signals, where the thread blocks
+// them. Returns: the whole mask.
+uint64_t ShowMask(ucontext_t* frame, uint64_t thread_mask) {
   uint64_t mask;
   __builtin_memcpy(&mask, &frame->uc_sigmask, sizeof mask);
-  return mask | (mask_before & runtime().reserved_signals);
+  mask |= thread_mask & runtime().reserved_signals;
+  __builtin_memcpy(&frame->uc_sigmask, &mask, sizeof mask);
+  return mask;
 }
 
 // Calls the program's handler for `signal` on the thread that runs, inside the kernel's signal
@@ -92,11 +95,10 @@ void RunHandler(Scheduler* scheduler, int signal, siginfo_t* info, ucontext_t* c
     return;
   }
   Thread* self = scheduler == nullptr ? nullptr : scheduler->current();
-  const uint64_t before = self == nullptr ? 0 : self->signal_mask;
   if (self != nullptr) {
     ++scheduler->suspended;
     self->signal_mask = scheduler->kernel_mask =
-        FrameMask(context, before) | action.mask |
+        ShowMask(context, self->signal_mask) | action.mask |
         ((action.flags & SA_NODEFER) != 0 ? 0 : SignalBit(signal));
     self->handled = true;
     if ((action.flags & SA_RESTART) == 0) self->restart = false;
@@ -116,7 +118,7 @@ void RunHandler(Scheduler* scheduler, int signal, siginfo_t* info, ucontext_t* c
     self->handled = handled;
     self->restart = restart;
     --scheduler->suspended;
-    self->signal_mask = scheduler->kernel_mask = FrameMask(context, before);
+    AdoptMask(scheduler, context);
   }
 }
 
@@ -487,10 +489,12 @@ void GiveSignalBack(int signal) {
   RawSyscall(SYS_rt_sigaction, signal, &actions[signal], nullptr, sizeof actions[signal].mask);
 }
 
-void AdoptMask(Scheduler* scheduler, uint64_t mask) {
-  Thread* self = scheduler->current();
-  mask |= self->signal_mask & runtime().reserved_signals;
-  self->signal_mask = scheduler->kernel_mask = mask;
+void AdoptMask(Scheduler* scheduler, ucontext_t* frame) {
+  uint64_t mask;
+  __builtin_memcpy(&mask, &frame->uc_sigmask, sizeof mask);
+  scheduler->current()->signal_mask = scheduler->kernel_mask = mask;
+  mask &= ~runtime().reserved_signals;
+  __builtin_memcpy(&frame->uc_sigmask, &mask, sizeof mask);
 }
 
 void StartSignals() {

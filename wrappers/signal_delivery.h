@@ -4,6 +4,7 @@
 #define BOBBIN_WRAPPERS_SIGNAL_DELIVERY_H_
 
 #include <signal.h>
+#include <sys/ucontext.h>
 
 #include "wrappers/call.h"
 
@@ -39,8 +40,9 @@ void GiveSignalBack(int signal);
 // The handler of every signal that the program handles: finds the thread it is for.
 void OnSignal(int signal, siginfo_t* info, void* context);
 
-// Makes `mask`, which the kernel is about to restore from a signal frame, the current thread's.
-void AdoptMask(Scheduler* scheduler, uint64_t mask);
+// Makes the mask in `frame`, whose handler is about to return, the current thread's, and leaves in
+// the frame what the kernel is to restore.
+void AdoptMask(Scheduler* scheduler, ucontext_t* frame);
 
 // Gives handlers that ask for SA_ONSTACK what they ask for, once threads have alternate stacks of
 // their own.

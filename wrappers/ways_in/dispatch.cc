@@ -90,10 +90,7 @@ Registers FromContext(const ucontext_t& context, long nr) {
 
 // A frame that this library did not make the return of: the program's own restorer.
 [[noreturn]] void ReturnFromSignal(Scheduler* scheduler, uintptr_t frame) {
-  const auto* context = reinterpret_cast<const ucontext_t*>(frame);
-  uint64_t mask;
-  __builtin_memcpy(&mask, &context->uc_sigmask, sizeof mask);
-  AdoptMask(scheduler, mask);
+  AdoptMask(scheduler, reinterpret_cast<ucontext_t*>(frame));
   bobbin_return_from_signal(frame);
 }
 
@@ -117,7 +114,7 @@ void OnTrap(int signal, siginfo_t* info, void* context) {
   registers[REG_RAX] = Dispatch(scheduler, &call);
   trapped.fetch_sub(1, std::memory_order_relaxed);
   // The return restores the mask from here: the call, or a handler meanwhile, may have changed it.
-  const uint64_t mask = scheduler->kernel_mask;
+  const uint64_t mask = scheduler->kernel_mask & ~runtime().reserved_signals;
   __builtin_memcpy(&frame->uc_sigmask, &mask, sizeof mask);
 }
 

@@ -56,8 +56,7 @@ uintptr_t TrappedSites::Patch(TrappedSite* site, bool alone) {
     site->status = TrappedSite::Status::kUntried;
   if (site->status == TrappedSite::Status::kUntried) Plan(site);
   if (site->status != TrappedSite::Status::kPlanned) return behind;
-  const bool simple = HasNoBoundaryInside(site->window, site->address);
-  if (!simple && (!alone || StartsAChild(site->nr))) return behind;
+  if (!site->simple && (!alone || StartsAChild(site->nr))) return behind;
   Arena* arena = ArenaFor(site->address);
   if (arena == nullptr) {
     site->status = TrappedSite::Status::kKept;
@@ -79,16 +78,17 @@ void TrappedSites::Plan(TrappedSite* site) {
   const Window window = FindWindow(map, site->address, map.begin());
   if (window.shape == SiteShape::kNone || Overlaps(window)) return;
   site->window = window;
+  site->simple = HasNoBoundaryInside(window, site->address);
   site->status = TrappedSite::Status::kPlanned;
 }
 
-// Also true of a function that already holds a jump over several instructions: what is left of
-// those is not code, and may have been read as such.
+// Also true near a jump over several instructions: what is left of those is not code, and may have
+// been read as such.
 bool TrappedSites::Overlaps(const Window& window) const {
-  constexpr uintptr_t kNear = 64;
   for (const TrappedSite& other : sites_) {
     if (other.address == 0 || other.status != TrappedSite::Status::kPatched) continue;
-    if (window.begin < other.window.resume + kNear && other.window.begin < window.resume + kNear)
+    const uintptr_t near = other.simple ? 0 : 64;
+    if (window.begin < other.window.resume + near && other.window.begin < window.resume + near)
       return true;
   }
   return false;

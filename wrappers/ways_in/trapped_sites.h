@@ -32,6 +32,7 @@ struct TrappedSite {
   long nr = -1;           // of the call first seen there
   uint64_t traps = 0;
   Status status = Status::kUntried;
+  bool simple = false;  // the window's first instruction is as long as the jump
   Window window;
   Stub stub = {};
 };
