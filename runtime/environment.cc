@@ -4,8 +4,6 @@
 
 #include <cstdlib>
 
-#include "runtime/runtime.h"
-
 namespace bobbin {
 
 namespace {
@@ -78,49 +76,94 @@ bool ReadWord(const char* text, const char* const (&words)[n], T* out) {
   return false;
 }
 
+constexpr const char* kSwitch[] = {"off", "on"};
+
+template <bool RunOptions::*field>
+bool ReadSwitch(const char* value, Options*, RunOptions* run) {
+  return ReadWord(value, kSwitch, &(run->*field));
+}
+
+bool ReadOtherwise(const char* value, Options*, RunOptions* run) {
+  static constexpr const char* kWords[] = {"threads", "refuse"};
+  return ReadWord(value, kWords, &run->refuse);
+}
+
+bool ReadSchedulers(const char* value, Options* options, RunOptions*) {
+  return ReadNumber(value, kMaxSchedulers, &options->schedulers);
+}
+
+bool ReadWorkers(const char* value, Options* options, RunOptions*) {
+  return ReadNumber(value, kMaxWorkers, &options->workers);
+}
+
+bool ReadPoller(const char* value, Options* options, RunOptions*) {
+  static constexpr const char* kWords[] = {"epoll", "poll"};
+  return ReadWord(value, kWords, &options->poller);
+}
+
+bool ReadSendfile(const char* value, Options* options, RunOptions*) {
+  static constexpr const char* kWords[] = {"inline", "poll", "nonblocking", "blocking"};
+  return ReadWord(value, kWords, &options->sendfile);
+}
+
+bool ReadAccept(const char* value, Options* options, RunOptions*) {
+  static constexpr const char* kWords[] = {"favor_connections", "favor_accepts"};
+  return ReadWord(value, kWords, &options->accept);
+}
+
+bool ReadQuantum(const char* value, Options* options, RunOptions*) {
+  return ReadNumberOrOff(value, kMaxQuantumMs, &options->quantum_ms);
+}
+
+bool ReadStackCap(const char* value, Options*, RunOptions* run) {
+  int kib = 0;
+  if (!ReadNumberOrOff(value, kMaxStackCapKib, &kib)) return false;
+  run->stack_cap = static_cast<size_t>(kib) * 1024;
+  return true;
+}
+
+bool ReadDumpSignal(const char* value, Options*, RunOptions* run) {
+  return ReadSignal(value, &run->dump_signal);
+}
+
+constexpr const char kOnOrOff[] = "on or off";
+
+constexpr OptionVariable kVariables[] = {
+    // First: it says what is done where another is bad.
+    {"BOBBIN_OTHERWISE", "threads or refuse", &ReadOtherwise},
+    {"BOBBIN_SCHEDULERS", "a number from 1 to 64, or auto", &ReadSchedulers},
+    {"BOBBIN_WORKERS", "a number from 1 to 256, or auto", &ReadWorkers},
+    {"BOBBIN_POLLER", "epoll or poll", &ReadPoller},
+    {"BOBBIN_SENDFILE", "inline, poll, nonblocking or blocking", &ReadSendfile},
+    {"BOBBIN_ACCEPT", "favor_connections or favor_accepts", &ReadAccept},
+    {"BOBBIN_QUANTUM", "milliseconds from 1 to 1000, or off", &ReadQuantum},
+    {"BOBBIN_DISPATCH", kOnOrOff, &ReadSwitch<&RunOptions::dispatch>},
+    {"BOBBIN_STATS", kOnOrOff, &ReadSwitch<&RunOptions::statistics>},
+    {"BOBBIN_AUDIT", kOnOrOff, &ReadSwitch<&RunOptions::audit>},
+    {"BOBBIN_STRICT", kOnOrOff, &ReadSwitch<&RunOptions::strict>},
+    {"BOBBIN_CHILDREN", kOnOrOff, &ReadSwitch<&RunOptions::children>},
+    {"BOBBIN_STACK_CAP", "KiB from 1 to 1048576, or off", &ReadStackCap},
+    {"BOBBIN_DUMP_SIGNAL", "the name or number of a signal that can be spared, or off",
+     &ReadDumpSignal},
+};
+static_assert(kMaxSchedulers == 64 && kMaxWorkers == 256 && kMaxQuantumMs == 1000 &&
+                  kMaxStackCapKib == 1048576,
+              "the words above say so");
+
 }  // namespace
 
+const OptionVariable* FindOptionVariable(const char* name) {
+  for (const OptionVariable& one : kVariables) {
+    if (Same(name, one.name)) return &one;
+  }
+  return nullptr;
+}
+
 const char* OptionsFromEnvironment(Options* options, RunOptions* run) {
-  static constexpr const char* kPollers[] = {"epoll", "poll"};
-  static constexpr const char* kSendfile[] = {"inline", "poll", "nonblocking", "blocking"};
-  static constexpr const char* kAccept[] = {"favor_connections", "favor_accepts"};
-  const char* text;
-  if ((text = getenv("BOBBIN_SCHEDULERS")) &&
-      !ReadNumber(text, kMaxSchedulers, &options->schedulers)) {
-    return "BOBBIN_SCHEDULERS";
+  for (const OptionVariable& one : kVariables) {
+    const char* value = getenv(one.name);
+    if (value != nullptr && !one.read(value, options, run)) return one.name;
   }
-  if ((text = getenv("BOBBIN_WORKERS")) && !ReadNumber(text, kMaxWorkers, &options->workers))
-    return "BOBBIN_WORKERS";
-  if ((text = getenv("BOBBIN_POLLER")) && !ReadWord(text, kPollers, &options->poller))
-    return "BOBBIN_POLLER";
-  if ((text = getenv("BOBBIN_SENDFILE")) && !ReadWord(text, kSendfile, &options->sendfile))
-    return "BOBBIN_SENDFILE";
-  if ((text = getenv("BOBBIN_ACCEPT")) && !ReadWord(text, kAccept, &options->accept))
-    return "BOBBIN_ACCEPT";
-  if ((text = getenv("BOBBIN_QUANTUM")) &&
-      !ReadNumberOrOff(text, kMaxQuantumMs, &options->quantum_ms))
-    return "BOBBIN_QUANTUM";
-  static constexpr const char* kSwitch[] = {"off", "on"};
-  const struct {
-    const char* name;
-    bool* value;
-  } switches[] = {{"BOBBIN_DISPATCH", &run->dispatch},
-                  {"BOBBIN_STATS", &run->statistics},
-                  {"BOBBIN_AUDIT", &run->audit},
-                  {"BOBBIN_STRICT", &run->strict},
-                  {"BOBBIN_CHILDREN", &run->children}};
-  for (const auto& one : switches) {
-    if ((text = getenv(one.name)) && !ReadWord(text, kSwitch, one.value)) return one.name;
-  }
-  static constexpr const char* kOtherwise[] = {"threads", "refuse"};
-  if ((text = getenv("BOBBIN_OTHERWISE")) && !ReadWord(text, kOtherwise, &run->refuse))
-    return "BOBBIN_OTHERWISE";
-  int kib = 0;
-  if ((text = getenv("BOBBIN_STACK_CAP")) && !ReadNumberOrOff(text, kMaxStackCapKib, &kib))
-    return "BOBBIN_STACK_CAP";
-  run->stack_cap = static_cast<size_t>(kib) * 1024;
-  if ((text = getenv("BOBBIN_DUMP_SIGNAL")) && !ReadSignal(text, &run->dump_signal))
-    return "BOBBIN_DUMP_SIGNAL";
   return nullptr;
 }
 

@@ -1,6 +1,7 @@
 // What the environment asks of the runtime: BOBBIN_* variables, which `bobbin run` sets.
 //
-// Callers: whoever starts the runtime, before the program's main.
+// Callers: whoever starts the runtime, before the program's main; `bobbin run`, which tells of a
+// bad value before the program is started.
 #ifndef BOBBIN_RUNTIME_ENVIRONMENT_H_
 #define BOBBIN_RUNTIME_ENVIRONMENT_H_
 
@@ -24,8 +25,19 @@ struct RunOptions {
                          // size; in bytes, 0: what libc gives
 };
 
+// One of the variables: what may stand in it, and how that is read.
+struct OptionVariable {
+  const char* name;
+  const char* accepts;  // in words, for whoever gave it something else
+  // Reads `value` into `options` or `run`. Returns: false where it is none that is accepted.
+  bool (*read)(const char* value, Options* options, RunOptions* run);
+};
+
+// Returns: the variable of that name, or null.
+const OptionVariable* FindOptionVariable(const char* name);
+
 // Reads BOBBIN_* into `options` and `run`. Returns: the name of a variable with a bad value, or
-// null.
+// null. The other variables have been read then too, except those after it.
 const char* OptionsFromEnvironment(Options* options, RunOptions* run);
 
 }  // namespace bobbin
