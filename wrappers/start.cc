@@ -10,6 +10,7 @@
 
 #include "wrappers/preemption.h"
 #include "wrappers/signal.h"
+#include "wrappers/started.h"
 #include "wrappers/table.h"
 #include "wrappers/ways_in/dispatch.h"
 #include "wrappers/ways_in/libc_text.h"
@@ -17,8 +18,6 @@
 namespace bobbin {
 
 namespace {
-
-constexpr int kRefused = 125;
 
 // The kernel threads of this process.
 int KernelThreads() {
@@ -140,18 +139,17 @@ const char* TakeOver(const Options& options) {
 __attribute__((constructor)) void StartRuntime() {
   MakeRuntime();
   Runtime& rt = runtime();
+  Options options;
+  const char* bad = OptionsFromEnvironment(&options, &rt.run);
+  LeaveEnvironment(rt.run);
   const char* off = getenv("BOBBIN");
   if (off != nullptr && off[0] == 'o' && off[1] == 'f' && off[2] == 'f' && off[3] == '\0') {
     rt.inactive_reason = "BOBBIN=off";
     return;
   }
-  Options options;
-  const char* bad = OptionsFromEnvironment(&options, &rt.run);
   if (bad != nullptr) {
     rt.inactive_reason = "a BOBBIN_ variable has a bad value";
-    Warn("running on kernel threads: a BOBBIN_ variable has a bad value:");
-    Warn(bad);
-    if (rt.run.refuse) RawSyscall(SYS_exit_group, kRefused);
+    FallBack(rt.run, rt.inactive_reason, bad);
     return;
   }
   // The others join in when libc is known to be ours.
@@ -159,14 +157,13 @@ __attribute__((constructor)) void StartRuntime() {
   options.schedulers = 1;
   const char* problem = TakeOver(options);
   if (problem[0] != '\0') {
-    Warn(rt.run.refuse ? "not running, because:" : "running on kernel threads, because:");
-    Warn(problem);
-    if (rt.run.refuse) RawSyscall(SYS_exit_group, kRefused);
+    FallBack(rt.run, problem, nullptr);
     return;
   }
   options.schedulers = schedulers;
   if (schedulers != 1 && rt.Configure(options) != 0)
     Warn("fewer schedulers than asked: no kernel thread to be had");
+  PrepareProgram(rt.run);
 }
 
 }  // namespace

@@ -15,6 +15,7 @@
 #include "wrappers/signal.h"
 #include "wrappers/signal_timers.h"
 #include "wrappers/socket.h"
+#include "wrappers/started.h"
 #include "wrappers/thread.h"
 #include "wrappers/time.h"
 
@@ -198,6 +199,7 @@ constexpr TableEntry kTable[] = {
     CALL(timer_create, kHere, kFit<TimerCreate>),
     CALL(timer_delete, kHere, kFit<TimerDelete>),
     CALL(clock_nanosleep, kPark, kFit<ClockNanosleep>),
+    CALL(exit_group, kHere, kFit<ExitGroup>),
     CALL(epoll_wait, kPark, kFit<EpollWaitMilliseconds>),
     CALL(tgkill, kHere, kFit<Tgkill>),
     CALL(waitid, kPark, kFit<Waitid>),
@@ -264,6 +266,7 @@ long Foreign(Registers* r) {
                         reinterpret_cast<const struct timespec*>(r->r10),
                         reinterpret_cast<uint32_t*>(r->r8), static_cast<uint32_t>(r->r9));
   }
+  if (r->rax == SYS_exit_group) ReportAtExit();
   bool clones = r->rax == SYS_clone3 || r->rax == SYS_clone || r->rax == SYS_vfork;
   if (clones) {
     // The child returns on another stack, or over this one: it must not come back through these

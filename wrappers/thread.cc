@@ -9,6 +9,7 @@
 #include "wrappers/futex.h"
 #include "wrappers/signal_delivery.h"
 #include "wrappers/signal_timers.h"
+#include "wrappers/started.h"
 
 namespace bobbin {
 
@@ -56,6 +57,7 @@ void ContinueInChild() {
   ForgetTimers();
   ResetSignalsAfterFork();
   runtime().ResetAfterFork();
+  ForgetReportAfterFork();
 }
 
 bool IsThread(uint64_t flags) { return (flags & CLONE_VM) != 0 && (flags & CLONE_THREAD) != 0; }
@@ -126,7 +128,7 @@ long Fork(Scheduler*) {
 
 void ExitThread(Scheduler* scheduler, int status) {
   Thread* self = scheduler->current();
-  if (runtime().threads.alive() == 1) RawSyscall(SYS_exit_group, status);
+  if (runtime().threads.alive() == 1) ExitGroup(scheduler, status);
   scheduler->EnterRuntime();
   ReleaseRobustList(scheduler, self);
   siginfo_t unread;

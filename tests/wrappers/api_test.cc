@@ -482,6 +482,14 @@ TEST_F(FallbackTest, BadVariableIsNamedInOneMessageAndTheProgramWorksOnKernelThr
   }
 }
 
+TEST_F(FallbackTest, WhereThatIsRefusedTheProgramDoesNotStart) {
+  ProgramOutcome outcome = Run({"BOBBIN_OTHERWISE=refuse", "BOBBIN_WORKERS=-1"});
+  conformance::ExpectExited(125, outcome.status);
+  EXPECT_EQ("", outcome.output);
+  EXPECT_EQ(1u, Count(outcome.errors, "refusing to run")) << outcome.errors;
+  EXPECT_EQ(1u, Count(outcome.errors, "BOBBIN_WORKERS")) << outcome.errors;
+}
+
 TEST_F(FallbackTest, GoodVariablesAreInForce) {
   ProgramOutcome outcome =
       Run({"BOBBIN_SCHEDULERS=2", "BOBBIN_WORKERS=3", "BOBBIN_POLLER=poll",
