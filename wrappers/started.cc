@@ -50,7 +50,7 @@ struct ExitReport {
   int descriptor = -1;
   struct stat file = {};  // what the descriptor was made for
   int process = 0;
-  std::atomic<int> writer{0};  // the kernel thread that writes
+  std::atomic<bool> begun{false};
 };
 
 ExitReport report;
@@ -122,14 +122,10 @@ void FallBack(const RunOptions& run, const char* reason, const char* detail) {
 }
 
 void ReportAtExit() {
+  // A child of the program's own making, by a fork that the table did not see, is another process.
   if (!report.wanted || RawSyscall(SYS_getpid) != report.process) return;
-  auto self = static_cast<int>(RawSyscall(SYS_gettid));
-  int writer = 0;
-  if (!report.writer.compare_exchange_strong(writer, self)) {
-    // From a handler that interrupted the writing, or beside it: then the writer ends us all.
-    while (writer != self) RawSyscall(SYS_pause);
-    return;
-  }
+  // Beside another scheduler that is writing: that one ends us all.
+  while (report.begun.exchange(true)) RawSyscall(SYS_pause);
   int descriptor = report.descriptor;
   if (!IsFile(descriptor, report.file)) descriptor = 2;  // closed with all others, by number
   if (!IsFile(descriptor, report.file)) return;

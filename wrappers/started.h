@@ -26,8 +26,8 @@ void PrepareProgram(const RunOptions& run);
 void FallBack(const RunOptions& run, const char* reason, const char* detail);
 
 // Writes the reports that were asked for, once in a process, to what standard error was at start:
-// the program may have closed it or made it something else. Callers: whoever is about to end the
-// process, on any kernel thread.
+// the program may have closed it or made it something else. Callers: user threads, inside the
+// runtime, about to end the process.
 void ReportAtExit();
 
 // The child after fork(2) reports nothing, and does not hold its parent's standard error open.

@@ -266,7 +266,6 @@ long Foreign(Registers* r) {
                         reinterpret_cast<const struct timespec*>(r->r10),
                         reinterpret_cast<uint32_t*>(r->r8), static_cast<uint32_t>(r->r9));
   }
-  if (r->rax == SYS_exit_group) ReportAtExit();
   bool clones = r->rax == SYS_clone3 || r->rax == SYS_clone || r->rax == SYS_vfork;
   if (clones) {
     // The child returns on another stack, or over this one: it must not come back through these

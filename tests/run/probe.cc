@@ -84,6 +84,14 @@ int End(const std::string& how) {
     Wait(child);
     return 7;
   }
+  if (how == "only") syscall(SYS_exit, 7);
+  if (how == "unseen_fork") {
+    long child;
+    asm volatile("syscall" : "=a"(child) : "a"(SYS_fork) : "rcx", "r11", "memory");
+    if (child == 0) _exit(0);
+    Wait(static_cast<pid_t>(child));
+    return 7;
+  }
   if (how == "spawn") {
     char missing[] = "/nonexistent";
     char* command[] = {missing, nullptr};
@@ -124,6 +132,10 @@ int main(int argc, char** argv, char** environment) {
   if (task == "raise") raise(atoi(argv[2]));
   if (task == "end") return End(argv[2]);
   if (task == "end_without_descriptors") return EndWithoutDescriptors(argv[2]);
+  if (task == "close_others_and_end") {
+    close_range(3, ~0u, 0);
+    return 7;
+  }
   if (task == "close_error_and_end") {
     close(2);
     return 7;

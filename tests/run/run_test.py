@@ -365,6 +365,12 @@ class Children(RunTest):
     done = self.run_probe("getenv", "LD_PRELOAD", flags=["--children"], env=dict(self.environment, LD_PRELOAD="libm.so.6"))
     self.assertTrue(done.stdout.endswith("/libbobbin.so.0:libm.so.6\n"), done.stdout)
 
+  def test_it_is_taken_out_wherever_it_stands(self):
+    library = PATHS.library
+    for list_, left in (("libm.so.6:{}", "libm.so.6"), ("{}:{}:libm.so.6 {}", "libm.so.6"), ("{}", "(none)")):
+      environment = dict(self.environment, BOBBIN_PRELOAD=library, LD_PRELOAD=list_.replace("{}", library))
+      self.expect(self.execute([PATHS.probe, "getenv", "LD_PRELOAD"], env=environment), output=left + "\n")
+
   def test_programs_that_it_executes_run_on_kernel_threads(self):
     self.expect(self.run_probe("spawn", PATHS.probe), output=PLAIN)
     self.expect(self.run_probe("exec", PATHS.probe), output=PLAIN)
@@ -379,6 +385,8 @@ class Children(RunTest):
     again = [PATHS.bobbin, "run", PATHS.probe]
     self.expect(self.run_probe("spawn", *again), output=USER)
     self.expect(self.run_probe("spawn", *again, flags=["--children"]), output=USER)
+    done = self.run_probe("spawn", *again, "getenv", "LD_PRELOAD", flags=["--children"])
+    self.assertEqual(done.stdout.count("libbobbin"), 1, done.stdout)
     inner = [PATHS.bobbin, "run", "--nochildren", PATHS.probe, "spawn", PATHS.probe]
     self.expect(self.run_probe("spawn", *inner, flags=["--children"]), output=PLAIN)
 
@@ -427,9 +435,10 @@ class Reports(RunTest):
     self.assertEqual(errors.count("\nthreads_created "), times, errors)
 
   def test_statistics_are_written_once_however_the_process_ends(self):
-    for way in ("return", "exit", "_exit", "syscall", "thread", "many", "fork", "spawn"):
+    for way in ("return", "exit", "_exit", "syscall", "thread", "many", "only", "fork", "unseen_fork",
+                "spawn"):
       with self.subTest(way):
-        done = self.run_probe("end", way, flags=["--stats"])
+        done = self.run_probe("end", way, flags=["--stats", "--nodispatch"])
         self.assertEqual((done.returncode, done.stdout), (7, ""), done.stderr)
         self.expect_statistics(done.stderr)
     done = self.run_probe("end", "last", flags=["--stats"])
@@ -454,10 +463,11 @@ class Reports(RunTest):
   def test_a_program_that_becomes_another_writes_none(self):
     self.expect(self.run_probe("exec", PATHS.probe, flags=["--stats"]), output=PLAIN)
 
-  def test_a_closed_standard_error_is_no_obstacle(self):
-    done = self.run_probe("close_error_and_end", flags=["--stats"])
-    self.assertEqual(done.returncode, 7)
-    self.expect_statistics(done.stderr)
+  def test_closed_descriptors_are_no_obstacle(self):
+    for task in ("close_error_and_end", "close_others_and_end"):
+      done = self.run_probe(task, flags=["--stats"])
+      self.assertEqual(done.returncode, 7)
+      self.expect_statistics(done.stderr)
 
   def test_no_other_file_is_written_to(self):
     path = os.path.join(self.directory, "file")
@@ -512,7 +522,7 @@ def main():
   global PATHS
   parser = argparse.ArgumentParser(description=__doc__)
   for option in ("bobbin", "library", "probe", "static", "linked"):
-    parser.add_argument(f"--{option}", required=True)
+    parser.add_argument(f"--{option}", required=True, type=os.path.abspath)
   PATHS, rest = parser.parse_known_args()
   unittest.main(argv=[sys.argv[0], *rest])
 
