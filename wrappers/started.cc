@@ -11,10 +11,9 @@
 #include "runtime/high_descriptor.h"
 #include "runtime/runtime.h"
 #include "runtime/text.h"
+#include "wrappers/ways_in/dispatch.h"
 
 namespace bobbin {
-
-void (*write_audit)(int fd) = nullptr;
 
 namespace {
 
@@ -135,7 +134,7 @@ void ReportAtExit() {
   text.Put("bobbin: process ").Number(static_cast<uint64_t>(report.process)).Put(" at its end:\n");
   text.Flush();
   if (run.statistics) WriteStatistics(descriptor);
-  if (run.audit && write_audit != nullptr) write_audit(descriptor);
+  if (run.audit) WriteAudit(descriptor);
 }
 
 void ForgetReportAfterFork() {

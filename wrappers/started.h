@@ -33,9 +33,6 @@ void ReportAtExit();
 // The child after fork(2) reports nothing, and does not hold its parent's standard error open.
 void ForgetReportAfterFork();
 
-// Writes what was trapped and what passed; null: no such report. Set at start.
-extern void (*write_audit)(int fd);
-
 long ExitGroup(Scheduler* scheduler, int status);
 
 }  // namespace bobbin

@@ -127,6 +127,12 @@ int main(int argc, char** argv, char** environment) {
   if (task == "stacks") {
     printf("%zu %zu %zu\n", StackOfThread(0), StackOfThread(1), StackOfThread(3 << 20));
   }
+  if (task == "descriptors") {
+    dprintf(3, "to three\n");
+    for (int i = 0; i < 100; ++i) {
+      if (fcntl(i, F_GETFD) >= 0) printf("%d\n", i);
+    }
+  }
   if (task == "spawn") return Spawn(argv + 2, environment);
   if (task == "exec") return execvp(argv[2], argv + 2);
   if (task == "raise") raise(atoi(argv[2]));

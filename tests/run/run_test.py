@@ -42,6 +42,10 @@ class RunTest(unittest.TestCase):
     os.chmod(path, mode)
     return path
 
+  def copy(self, source, name):
+    with open(source, "rb") as file:
+      return self.file(name, file.read())
+
   def patched_probe(self, name, offset, data):
     with open(PATHS.probe, "rb") as file:
       image = bytearray(file.read())
@@ -257,7 +261,7 @@ class Obstacles(RunTest):
     if os.getuid() != 0:
       self.expect_obstacle(shutil.which("su"), "it is setuid, setgid or has capabilities")
       return
-    program = self.file("privileged", open(PATHS.probe, "rb").read())
+    program = self.copy(PATHS.probe, "privileged")
     os.chown(program, 1, -1)  # not the caller's, so that the kernel changes something
     os.chmod(program, 0o755 | stat.S_ISUID)
     os.chmod(self.directory, 0o755)
@@ -266,12 +270,12 @@ class Obstacles(RunTest):
     self.expect_obstacle(program, "it is setuid, setgid or has capabilities")
 
   def test_a_setuid_program_of_the_caller_s_own_gains_nothing(self):
-    program = self.file("own", open(PATHS.probe, "rb").read())
+    program = self.copy(PATHS.probe, "own")
     os.chmod(program, 0o755 | stat.S_ISUID)
     self.expect(self.bobbin("run", program), output=USER)
 
   def test_setgid_needs_the_right_to_execute(self):
-    program = self.file("setgid", open(PATHS.probe, "rb").read())
+    program = self.copy(PATHS.probe, "setgid")
     other = next(group for group in [*os.getgroups(), 1] if group != os.getgid())
     os.chown(program, -1, other)
     os.chmod(program, 0o755 | stat.S_ISGID)
@@ -283,13 +287,13 @@ class Obstacles(RunTest):
     self.expect(self.bobbin("run", "/lib64/ld-linux-x86-64.so.2", PATHS.probe), output=USER)
 
   def test_a_bobbin_without_its_library_does_not_run_anything(self):
-    lonely = self.file("bin/bobbin", open(PATHS.bobbin, "rb").read())
+    lonely = self.copy(PATHS.bobbin, "bin/bobbin")
     self.expect_error(self.execute([lonely, "run", PATHS.probe]), 125, "no libbobbin.so")
 
   def test_a_library_in_a_place_that_cannot_be_said_is_told(self):
     for place in ("with space", "with:colon"):
-      moved = self.file(f"{place}/bin/bobbin", open(PATHS.bobbin, "rb").read())
-      self.file(f"{place}/lib/{os.path.basename(PATHS.library).split('.so')[0]}.so.0", open(PATHS.library, "rb").read())
+      moved = self.copy(PATHS.bobbin, f"{place}/bin/bobbin")
+      self.copy(PATHS.library, f"{place}/lib/{os.path.basename(PATHS.library).split('.so')[0]}.so.0")
       self.expect_error(self.execute([moved, "run", PATHS.probe]), 125, "cannot be preloaded", place)
 
 
@@ -305,8 +309,8 @@ class Starting(RunTest):
     self.expect(self.bobbin("run", PATHS.linked), output="active\n")
 
   def test_bobbin_and_its_library_may_be_moved(self):
-    moved = self.file("bin/bobbin", open(PATHS.bobbin, "rb").read())
-    self.file("lib/libbobbin.so.0", open(PATHS.library, "rb").read())
+    moved = self.copy(PATHS.bobbin, "bin/bobbin")
+    self.copy(PATHS.library, "lib/libbobbin.so.0")
     done = self.execute([moved, "run", "--children", PATHS.probe, "getenv", "LD_PRELOAD"])
     self.expect(done, output=f"{os.path.realpath(self.directory)}/lib/libbobbin.so.0\n")
     os.symlink(moved, os.path.join(self.directory, "link"))
@@ -338,15 +342,14 @@ class Starting(RunTest):
     self.expect(self.bobbin("run", "cat", input=text), output=text)
 
   def test_descriptors_are_inherited_and_no_other_is_there(self):
-    command = ["sh", "-c", "echo to-three >&3; ls /proc/$$/fd | while read n; do test $n -lt 100 && echo $n; done"]
     read_end, write_end = os.pipe()
     self.addCleanup(os.close, read_end)
     keep = lambda: os.dup2(write_end, 3)
-    theirs = self.execute(command, preexec_fn=keep, pass_fds=[3, write_end])
-    ours = self.bobbin("run", *command, preexec_fn=keep, pass_fds=[3, write_end])
+    theirs = self.execute([PATHS.probe, "descriptors"], preexec_fn=keep, pass_fds=[3, write_end])
+    ours = self.run_probe("descriptors", preexec_fn=keep, pass_fds=[3, write_end])
     os.close(write_end)
     self.assertEqual(ours.stdout, theirs.stdout)
-    self.assertEqual(os.read(read_end, 100), b"to-three\n" * 2)
+    self.assertEqual(os.read(read_end, 100), b"to three\n" * 2)
 
 
 class Children(RunTest):
