@@ -20,6 +20,7 @@ CONNECTIONS = 50
 MOST_KERNEL_THREADS = 25  # schedulers and workers; far from one a connection
 
 INSTALLED = [
+    "bin/bobbin",
     "bin/knot",
     "bin/knot-kernel-threads",
     "include/bobbin/bobbin.h",
@@ -77,10 +78,10 @@ def connect(port, server):
       time.sleep(0.02)
 
 
-def kernel_threads_while_echoing(program, environment):
+def kernel_threads_while_echoing(program, environment, started_by=()):
   """Has 50 connections echo at the same time. Returns the server's number of kernel threads meanwhile."""
   port = free_port()
-  with subprocess.Popen([program, str(port)], env=environment) as server:
+  with subprocess.Popen([*started_by, program, str(port)], env=environment) as server:
     try:
       clients = [connect(port, server) for _ in range(CONNECTIONS)]
       for number, client in enumerate(clients):
@@ -136,6 +137,9 @@ def main():
     check_consumer(os.path.join(build, "echo"), environment)
     threads = kernel_threads_while_echoing(os.path.join(build, "echo-kernel-threads"), environment)
     check(threads > CONNECTIONS, f"without Bobbin there are {threads} kernel threads: this test shows nothing")
+    threads = kernel_threads_while_echoing(os.path.join(build, "echo-kernel-threads"), environment,
+                                           started_by=[os.path.join(prefix, "bin/bobbin"), "run"])
+    check(threads <= MOST_KERNEL_THREADS, f"by bobbin run: {threads} kernel threads for {CONNECTIONS} connections")
 
     with_pkg_config = dict(environment, PKG_CONFIG_PATH=os.path.join(library_directory, "pkgconfig"))
     flags = run("pkg-config", "--cflags", "--libs", "bobbin", env=with_pkg_config).split()
