@@ -29,7 +29,7 @@ if(TARGET bobbin)
   install(FILES ${CMAKE_BINARY_DIR}/bobbin.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 endif()
 
-# knot/ and launcher/ install the programs.
+# knot/ and wrappers/launcher/ install the programs.
 if(TARGET knot AND TARGET bobbin)
   # The installed knot finds the libbobbin installed with it, wherever the prefix is.
   file(RELATIVE_PATH lib_from_bin /${CMAKE_INSTALL_BINDIR} /${CMAKE_INSTALL_LIBDIR})

@@ -4,9 +4,9 @@
 #include <cstring>
 #include <string>
 
-#include "launcher/executable.h"
-#include "launcher/preload.h"
-#include "launcher/settings.h"
+#include "wrappers/launcher/executable.h"
+#include "wrappers/launcher/preload.h"
+#include "wrappers/launcher/settings.h"
 
 namespace launcher {
 namespace {

@@ -1,6 +1,6 @@
 // What `bobbin run` was asked: its flags, the BOBBIN_ variables that they stand for, the command.
-#ifndef BOBBIN_LAUNCHER_SETTINGS_H_
-#define BOBBIN_LAUNCHER_SETTINGS_H_
+#ifndef BOBBIN_WRAPPERS_LAUNCHER_SETTINGS_H_
+#define BOBBIN_WRAPPERS_LAUNCHER_SETTINGS_H_
 
 #include <map>
 #include <string>
@@ -26,4 +26,4 @@ std::string RunHelp();
 
 }  // namespace launcher
 
-#endif  // BOBBIN_LAUNCHER_SETTINGS_H_
+#endif  // BOBBIN_WRAPPERS_LAUNCHER_SETTINGS_H_

@@ -1,4 +1,4 @@
-#include "launcher/preload.h"
+#include "wrappers/launcher/preload.h"
 
 #include <limits.h>
 #include <unistd.h>

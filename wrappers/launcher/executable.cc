@@ -1,4 +1,4 @@
-#include "launcher/executable.h"
+#include "wrappers/launcher/executable.h"
 
 #include <elf.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 // Finds libbobbin and puts it, with the options, into the environment that the program gets.
-#ifndef BOBBIN_LAUNCHER_PRELOAD_H_
-#define BOBBIN_LAUNCHER_PRELOAD_H_
+#ifndef BOBBIN_WRAPPERS_LAUNCHER_PRELOAD_H_
+#define BOBBIN_WRAPPERS_LAUNCHER_PRELOAD_H_
 
 #include <map>
 #include <string>
@@ -18,4 +18,4 @@ void SetEnvironment(const std::string& library,
 
 }  // namespace launcher
 
-#endif  // BOBBIN_LAUNCHER_PRELOAD_H_
+#endif  // BOBBIN_WRAPPERS_LAUNCHER_PRELOAD_H_

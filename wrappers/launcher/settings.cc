@@ -1,4 +1,4 @@
-#include "launcher/settings.h"
+#include "wrappers/launcher/settings.h"
 
 #include <unistd.h>
 

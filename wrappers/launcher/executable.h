@@ -1,8 +1,8 @@
 // What a command would execute: found as execvp(3) finds it, and looked at before it is executed.
 //
 // Source: execve(2), execvp(3), elf(5), ld.so(8) ("secure-execution mode"), env(1).
-#ifndef BOBBIN_LAUNCHER_EXECUTABLE_H_
-#define BOBBIN_LAUNCHER_EXECUTABLE_H_
+#ifndef BOBBIN_WRAPPERS_LAUNCHER_EXECUTABLE_H_
+#define BOBBIN_WRAPPERS_LAUNCHER_EXECUTABLE_H_
 
 #include <string>
 #include <vector>
@@ -31,4 +31,4 @@ int Execute(const Executable& executable);
 
 }  // namespace launcher
 
-#endif  // BOBBIN_LAUNCHER_EXECUTABLE_H_
+#endif  // BOBBIN_WRAPPERS_LAUNCHER_EXECUTABLE_H_
