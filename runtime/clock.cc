@@ -33,6 +33,15 @@ void Clock::Init() {
   next_calibration_ = start_cycles_ + 1;
 }
 
+uint64_t Clock::Since(uint64_t cycles) const {
+  uint64_t now = ReadCycles();
+  if (now <= cycles) return 0;
+  if (multiplier_.load(std::memory_order_relaxed) != 0) return Nanoseconds(now - cycles);
+  uint64_t time = ReadKernelClock(CLOCK_MONOTONIC) - start_time_;
+  return static_cast<uint64_t>(static_cast<unsigned __int128>(now - cycles) * time /
+                               (now - start_cycles_));
+}
+
 void Clock::Calibrate(uint64_t cycles) {
   if (!invariant_ || cycles < next_calibration_) return;
   uint64_t now = ReadKernelClock(CLOCK_MONOTONIC);

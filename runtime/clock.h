@@ -50,6 +50,8 @@ class Clock {
         (static_cast<unsigned __int128>(cycles) * multiplier_.load(std::memory_order_relaxed)) >>
         kShift);
   }
+  // Nanoseconds since an earlier counter reading, also before the first calibration. For reports.
+  uint64_t Since(uint64_t cycles) const;
   uint64_t Cycles(uint64_t nanoseconds) const {
     uint32_t multiplier = multiplier_.load(std::memory_order_relaxed);
     if (multiplier == 0) return 0;

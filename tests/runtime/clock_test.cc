@@ -44,6 +44,23 @@ TEST(Clock, IsTheKernelsBeforeTheFirstCalibration) {
   EXPECT_EQ(clock.Cycles(1'000'000), 0u);
 }
 
+TEST(Clock, KnowsHowLongAgoAReadingWasBeforeTheFirstCalibration) {
+  Clock clock;
+  clock.Init();
+  uint64_t before = KernelTime();
+  uint64_t cycles = ReadCycles();
+  uint64_t after = KernelTime();
+  while (KernelTime() - after < 5 * kMillisecond) {
+  }
+  uint64_t least = KernelTime() - after;
+  uint64_t since = clock.Since(cycles);
+  uint64_t most = KernelTime() - before;
+  // The slope is that of the few milliseconds since Init, whose two readings lie a little apart.
+  EXPECT_GE(since, least - least / 10);
+  EXPECT_LE(since, most + most / 10);
+  EXPECT_EQ(clock.Since(ReadCycles() + 1'000'000'000'000), 0u);
+}
+
 TEST(Clock, ABaselineTooShortTeachesNothing) {
   Clock clock;
   clock.Init();
