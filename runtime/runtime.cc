@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <sys/prctl.h>
 
 #include <new>
 
@@ -92,6 +93,7 @@ bool Runtime::Start(const Options& initial) {
   schedulers[0] = first;
   scheduler_count.store(1, std::memory_order_release);
   first->Adopt(main);
+  RawSyscall(SYS_prctl, PR_GET_NAME, main->name);
   main->signal_mask = first->kernel_mask;
   main->mask_slot = masks.Add(main->signal_mask);
   active = true;

@@ -43,6 +43,7 @@ long MakeThread(Scheduler* scheduler, const Registers* registers, const NewThrea
   start->rsp = wanted.stack_top;
   thread->fs_base = (wanted.flags & CLONE_SETTLS) != 0 ? wanted.thread_pointer : creator->fs_base;
   thread->stack_low = wanted.stack_low;
+  __builtin_memcpy(thread->name, creator->name, sizeof thread->name);  // PR_SET_NAME(2const)
   thread->signal_mask = creator->signal_mask;
   thread->mask_slot = rt.masks.Add(thread->signal_mask);
   auto tid = static_cast<uint32_t>(thread->tid);

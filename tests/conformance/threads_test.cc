@@ -455,6 +455,23 @@ TEST(ThreadName, IsKeptPerThread) {
   go.Post();
 }
 
+TEST(ThreadName, IsTheCreatorsUntilItIsChanged) {
+  char mine[16] = "";
+  EXPECT_EQ(0, pthread_getname_np(pthread_self(), mine, sizeof mine));
+  EXPECT_STRNE("", mine);
+  Thread([&] {
+    char name[16] = "";
+    EXPECT_EQ(0, pthread_getname_np(pthread_self(), name, sizeof name));
+    EXPECT_STREQ(mine, name);
+    EXPECT_EQ(0, pthread_setname_np(pthread_self(), "parent"));
+    Thread([] {
+      char inherited[16] = "";
+      EXPECT_EQ(0, pthread_getname_np(pthread_self(), inherited, sizeof inherited));
+      EXPECT_STREQ("parent", inherited);
+    }).Join();
+  }).Join();
+}
+
 TEST(ThreadName, LongerThanFifteenBytesIsRefused) {
   EXPECT_EQ(ERANGE, pthread_setname_np(pthread_self(), "sixteen bytes ab"));
   char tiny[4];

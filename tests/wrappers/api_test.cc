@@ -364,7 +364,9 @@ TEST(Dump, TellsWhatEachThreadWaitsFor) {
   expect("sleeps", "scheduler 0");
   std::vector<std::string> dump = ThreadDump();
   EXPECT_EQ(Statistics().threads, dump.size());
-  std::string main = std::to_string(getpid()) + " ''";
+  char name[16];
+  ASSERT_EQ(0, bobbin::RawSyscall(SYS_prctl, 16 /* PR_GET_NAME */, name));
+  std::string main = std::to_string(getpid()) + " '" + name + "'";
   EXPECT_TRUE(std::any_of(dump.begin(), dump.end(), [&](const std::string& line) {
     return line.compare(0, main.size(), main) == 0 && line.find("running") != std::string::npos;
   }));
