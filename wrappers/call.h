@@ -40,6 +40,14 @@ inline bool GoesOnUnhandled(Scheduler* scheduler) {
   return !self->handled;
 }
 
+// Returns: the living user thread with that id, or null. Unlike ThreadTable::Find it may be called
+// outside the runtime: a signal handler or a preemption that came while the table's lock is held
+// would wait for that lock on the same kernel thread.
+inline Thread* FindThread(Scheduler* scheduler, int tid) {
+  RuntimeSection section(scheduler);
+  return runtime().threads.Find(tid);
+}
+
 inline bool ValidTime(const struct timespec& t) {
   return t.tv_sec >= 0 && t.tv_nsec >= 0 && t.tv_nsec < 1'000'000'000;
 }

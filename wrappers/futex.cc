@@ -31,9 +31,9 @@ long DeadlineOf(int operation, const struct timespec* timeout, uint64_t* deadlin
 
 // Tells whether a futex is this process's alone: it says so, or it is the word that pthread_join
 // waits on, which libc does not mark because on Linux the kernel wakes it.
-bool OnlyOurs(int operation, const uint32_t* address, uint32_t value) {
+bool OnlyOurs(Scheduler* scheduler, int operation, const uint32_t* address, uint32_t value) {
   if ((operation & FUTEX_PRIVATE_FLAG) != 0 || runtime().stacks.Contains(address)) return true;
-  Thread* thread = runtime().threads.Find(static_cast<int>(value));
+  Thread* thread = FindThread(scheduler, static_cast<int>(value));
   return thread != nullptr && thread->clear_tid == address;
 }
 
@@ -62,7 +62,7 @@ long FutexWait(Scheduler* scheduler, uint32_t* address, int operation, uint32_t 
   if (bits == 0) return -EINVAL;
   uint64_t deadline;
   if (long bad = DeadlineOf(operation, timeout, &deadline)) return bad;
-  return OnlyOurs(operation, address, expected)
+  return OnlyOurs(scheduler, operation, address, expected)
              ? Wait(scheduler, address, expected, bits, deadline)
              : WaitInKernel(scheduler, address, expected, bits, deadline);
 }

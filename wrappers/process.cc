@@ -91,7 +91,7 @@ long Prctl(Scheduler* scheduler, int option, unsigned long a, unsigned long b, u
 }
 
 long OnKernelThread(Scheduler* scheduler, long nr, int tid, long a, long b) {
-  Thread* thread = tid > 0 ? runtime().threads.Find(tid) : scheduler->current();
+  Thread* thread = tid > 0 ? FindThread(scheduler, tid) : scheduler->current();
   int kernel_tid = thread == nullptr ? tid : thread->scheduler->kernel_tid();
   return RawSyscall(nr, kernel_tid, a, b);
 }

@@ -175,7 +175,7 @@ long SendToThread(Scheduler* scheduler, int process, int tid, int signal, const 
   if (tid <= 0 || (process != 0 && process <= 0)) return -EINVAL;
   if (signal < 0 || signal > 64) return -EINVAL;
   if (process != 0 && process != rt.pid) return RawSyscall(SYS_tgkill, process, tid, signal);
-  Thread* target = rt.threads.Find(tid);
+  Thread* target = FindThread(scheduler, tid);
   if (target == nullptr) {
     // Not a user thread of ours: another process's thread (tkill), or one of our kernel threads, or
     // nobody.

@@ -34,7 +34,7 @@ long TimerCreate(Scheduler* scheduler, int clock, struct sigevent* event, int* i
   }
   struct sigevent changed = *event;
   int tid = changed._sigev_un._tid;
-  if (runtime().threads.Find(tid) == nullptr) return -EINVAL;
+  if (FindThread(scheduler, tid) == nullptr) return -EINVAL;
   if (changed.sigev_signo < 1 || changed.sigev_signo > 64) return -EINVAL;
   changed._sigev_un._tid = runtime().schedulers[0]->kernel_tid();
   RuntimeSection section(scheduler);

@@ -206,7 +206,9 @@ namespace {
 
 // The user thread, other than main, that `thread` names; null where names are the kernel's matter.
 Thread* NamedThread(pthread_t thread) {
-  if (Scheduler::Current() == nullptr) return nullptr;
+  Scheduler* scheduler = Scheduler::Current();
+  if (scheduler == nullptr) return nullptr;
+  RuntimeSection section(scheduler);
   Thread* found = runtime().threads.FindByFsBase(static_cast<uint64_t>(thread));
   return found != nullptr && found->tid != runtime().pid ? found : nullptr;
 }
