@@ -13,6 +13,16 @@ if(TARGET bobbin)
     LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
   install(DIRECTORY runtime/include/bobbin DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
 
+  # gdb loads a script beside the library, under the library's full name, where its auto-load safe-path allows; in /usr
+  # it keeps them in a directory of their own that is always safe.
+  set(gdb_script libbobbin.so.${PROJECT_VERSION}-gdb.py)
+  configure_file(wrappers/gdb/bobbin-gdb.py ${CMAKE_LIBRARY_OUTPUT_DIRECTORY}/${gdb_script} COPYONLY)
+  set(gdb_script_dir ${CMAKE_INSTALL_LIBDIR})
+  if(CMAKE_INSTALL_PREFIX STREQUAL "/usr")
+    set(gdb_script_dir ${CMAKE_INSTALL_DATADIR}/gdb/auto-load${CMAKE_INSTALL_FULL_LIBDIR})
+  endif()
+  install(FILES wrappers/gdb/bobbin-gdb.py DESTINATION ${gdb_script_dir} RENAME ${gdb_script})
+
   include(CMakePackageConfigHelpers)
   set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/bobbin)
   install(EXPORT bobbin-targets NAMESPACE bobbin:: DESTINATION ${package_dir})

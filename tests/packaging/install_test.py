@@ -26,6 +26,7 @@ INSTALLED = [
     "include/bobbin/bobbin.h",
     "{lib}/libbobbin.so",
     "{lib}/libbobbin.so.0",
+    "{lib}/libbobbin.so.0.1.0-gdb.py",
     "{lib}/cmake/bobbin/bobbin-config.cmake",
     "{lib}/cmake/bobbin/bobbin-config-version.cmake",
     "{lib}/pkgconfig/bobbin.pc",
