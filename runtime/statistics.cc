@@ -13,6 +13,23 @@ namespace bobbin {
 
 namespace {
 
+// The runtime, where the caller is on a scheduler: who holds a lock of ours must not be interrupted
+// by somebody on the same kernel thread who wants it.
+class SectionIfScheduled {
+ public:
+  SectionIfScheduled() : scheduler_(runtime().active ? Scheduler::Current() : nullptr) {
+    if (scheduler_ != nullptr) scheduler_->EnterRuntime();
+  }
+  ~SectionIfScheduled() noexcept(false) {
+    if (scheduler_ != nullptr) scheduler_->LeaveRuntime();
+  }
+  SectionIfScheduled(const SectionIfScheduled&) = delete;
+  SectionIfScheduled& operator=(const SectionIfScheduled&) = delete;
+
+ private:
+  Scheduler* scheduler_;
+};
+
 // CPU time of one of our kernel threads, as nanoseconds.
 uint64_t KernelThreadTime(int kernel_tid) {
   // The clock of a thread's total CPU time: clock_getcpuclockid(3) for threads, as the kernel
@@ -71,9 +88,7 @@ void DumpOne(const Thread* thread, Text* text) {
                       thread->waiting == Waiting::kDisk;
     if (descriptor) text->Put(" descriptor ").Number(thread->wait_argument);
     if (thread->waiting == Waiting::kAddress) text->Put(" 0x").Hex(thread->wait_argument);
-    text->Put(" for ")
-        .Number(runtime().clock.Nanoseconds(ReadCycles() - thread->parked_at) / 1'000'000)
-        .Put(" ms");
+    text->Put(" for ").Number(runtime().clock.Since(thread->parked_at) / 1'000'000).Put(" ms");
   }
   StackBlock block;
   if (thread->stack_top != 0 &&
@@ -108,6 +123,7 @@ EXPORT void GetStatistics(Statistics* out) {
   *out = Statistics();
   Runtime& rt = runtime();
   if (!rt.active) return;
+  SectionIfScheduled section;
   int count = rt.scheduler_count.load(std::memory_order_acquire);
   for (int i = 0; i < count; ++i) AddScheduler(rt.schedulers[i], rt.clock, out);
   out->threads_created = rt.threads.created();
@@ -161,6 +177,7 @@ EXPORT int DumpThreads(int fd) {
     text.Put("running on kernel threads: ").Put(runtime().inactive_reason).Put("\n");
     return text.Flush();
   }
+  SectionIfScheduled section;
   size_t slot = 0;
   while (Thread* thread = runtime().threads.Next(&slot)) DumpOne(thread, &text);
   return text.Flush();

@@ -3,6 +3,7 @@
 #include <sys/ucontext.h>
 
 #include "runtime/descriptors.h"
+#include "wrappers/dump_signal.h"
 #include "wrappers/preemption.h"
 #include "wrappers/signal.h"
 #include "wrappers/signal_timers.h"
@@ -174,6 +175,7 @@ void RouteOne(Scheduler* scheduler, const siginfo_t& info) {
 }
 
 void RouteRing(Scheduler* scheduler) {
+  WriteDelayedDump();
   Ring& ring = rings[scheduler->index()];
   while (ring.count > 0) {
     siginfo_t taken[kRing];
@@ -196,6 +198,7 @@ void OnSignal(int signal, siginfo_t* info, void* context) {
       OnTick(scheduler, *info, static_cast<uintptr_t>(frame->uc_mcontext.gregs[REG_RIP]))) {
     return;
   }
+  if (DumpOnSignal(scheduler, signal, *info) && !IsHandler(actions[signal].handler)) return;
   if (scheduler == nullptr) {
     // A worker interrupted: that its system call ended is all there is to it.
     if (signal != WorkerPool::kInterrupt) RunHandler(nullptr, signal, info, frame);
@@ -322,16 +325,17 @@ void OnFault(int signal, siginfo_t* info, void* context) {
   if (!kernel) RawSyscall(SYS_tgkill, runtime().pid, RawSyscall(SYS_gettid), signal);
 }
 
-extern "C" void bobbin_restore_rt();
-// Byte for byte libc's own, without unwind information: that is how unwinders know a signal frame.
+extern "C" void bobbin_restore_rt() asm("__restore_rt");
+// Byte for byte libc's own, without unwind information, and named as it: that is how unwinders and
+// debuggers know a signal frame.
 asm(R"(
 .text
 .byte 0x90
-.hidden bobbin_restore_rt
-.type bobbin_restore_rt,@function
-bobbin_restore_rt:
+.hidden __restore_rt
+.type __restore_rt,@function
+__restore_rt:
   .byte 0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05
-.size bobbin_restore_rt, .-bobbin_restore_rt
+.size __restore_rt, .-__restore_rt
 )");
 
 constexpr unsigned long kSaRestorer = 0x04000000;
@@ -507,10 +511,12 @@ void StartSignals() {
   // No SA_RESTART: what it is for is to end a worker's system call.
   TakeSignal(WorkerPool::kInterrupt, &OnSignal, 0);
   TakeSignal(kTick, &OnSignal, SA_RESTART | SA_NODEFER);
+  StartDumpSignal();
 }
 
 void StopSignals() {
   for (int signal : {SIGSEGV, SIGBUS, WorkerPool::kInterrupt, kTick}) GiveSignalBack(signal);
+  if (runtime().run.dump_signal != 0) GiveSignalBack(runtime().run.dump_signal);
   runtime().reserved_signals = 0;
   runtime().hooks = Hooks();
 }

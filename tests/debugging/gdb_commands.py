@@ -131,6 +131,14 @@ class GdbCommands(unittest.TestCase):
     for name in ("sleeper", "accepter", "poller"):
       self.assertRegex(found[name], "has not run yet")
 
+  def test_bobbins_own_signals_do_not_stop_gdb(self):
+    # Two threads that compute: without time slices, which a signal gives, the breakpoint is not met.
+    variables = {**os.environ, "BOBBIN_SCHEDULERS": "1", "BOBBIN_QUANTUM": "1", "BOBBIN_DISPATCH": "on"}
+    text = gdb(["--args", self.arguments.linked, "--spin", "--switch"],
+               ["break PassTurns if mine == 1", "break Announce", "run", "tbreak Spin", "continue", "delete", "tbreak sem_post", "continue",
+                "bobbin threads", "bobbin backtrace all", "kill"], self.arguments.script, env=variables)
+    self.assertNotIn("received signal", text)
+
   def test_core_file(self):
     with tempfile.TemporaryDirectory() as directory:
       core = os.path.join(directory, "core")

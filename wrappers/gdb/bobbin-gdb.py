@@ -669,6 +669,8 @@ that the kernel writes are complete. FILE is core.PID by default."""
     write_core(os.path.expanduser(argument.strip()) or f"core.{gdb.selected_inferior().pid}")
 
 
+# Dispatch lives on SIGSYS; the others are time slices and the interruption of workers.
+gdb.execute("handle SIGSYS SIG32 SIG33 nostop noprint pass", False, True)
 BobbinCommand()
 CoreCommand()
 ThreadsCommand("bobbin threads")

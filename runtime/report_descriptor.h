@@ -1,0 +1,19 @@
+// Where reports that the user of a program asked for go: standard error as it was at the start.
+//
+// A program may close descriptor 2 or put something else there, a daemon does both. So a duplicate,
+// high and close-on-exec, is kept from before its main.
+#ifndef BOBBIN_RUNTIME_REPORT_DESCRIPTOR_H_
+#define BOBBIN_RUNTIME_REPORT_DESCRIPTOR_H_
+
+namespace bobbin {
+
+// Makes the duplicate, unless there is one. Callers: whoever starts the runtime, where a report is
+// wanted.
+void OpenReportDescriptor();
+
+// Returns: the duplicate; -1 where standard error was closed or nobody opened it. Callers: anyone.
+int ReportDescriptor();
+
+}  // namespace bobbin
+
+#endif  // BOBBIN_RUNTIME_REPORT_DESCRIPTOR_H_
