@@ -405,10 +405,11 @@ class Decorator(FrameDecorator):
   """Names functions as a backtrace without filters does, and the way from libc into Bobbin for what it is."""
 
   def function(self):
-    name = self.inferior_frame().name()
-    if name == "bobbin_text_entry":
+    frame = self.inferior_frame()
+    name = frame.name()
+    if (name or "").startswith("bobbin_text_entry"):
       return "<system call>"
-    return name or super().function()
+    return super().function() if name is None or frame.type() == gdb.SIGTRAMP_FRAME else name
 
 
 class UserThreadFilter:
