@@ -135,8 +135,8 @@ class GdbCommands(unittest.TestCase):
     # The others run only because the signal of a time slice takes the scheduler from the one that computes.
     with programs.Program([self.arguments.linked, "--spin", "--switch"],
                           {"BOBBIN_QUANTUM": "1", "BOBBIN_DISPATCH": "on"}) as program:
-      text = gdb(["-p", str(program.pid)], ["break sem_post", "continue", "continue", "bobbin threads", "bobbin backtrace all"],
-                 self.arguments.script)
+      commands = ["break sem_post", "continue", "continue", "bobbin threads", "bobbin backtrace all"]
+      text = gdb(["-p", str(program.pid)], commands, self.arguments.script)
       self.assertNotIn("received signal", text, "Bobbin's own signals do not stop gdb")
       self.assertEqual(2, len(re.findall("^Breakpoint 1, ", text, flags=re.M)), text)
       self.check_rows(text, program)
@@ -171,7 +171,8 @@ class GdbCommands(unittest.TestCase):
       registers = "info registers rip rsp rbx fs_base"
       text = gdb(["-p", str(program.pid)],
                  [registers, f"bobbin thread {reader} frame function WaitInRead", "echo <\\n", "frame", "echo >\\n",
-                  f"bobbin thread {poller}", "frame function WaitInEpoll", "info frame", f"bobbin backtrace {reader} -2",
+                  f"bobbin thread {poller}", "frame function WaitInEpoll", "info frame",
+                  f"bobbin backtrace {reader} -2",
                   "echo {\\n", "frame", "echo }\\n", "bobbin thread off", f"bobbin thread {reader} no-such-command",
                   "backtrace", registers], self.arguments.script)
       self.assertRegex(text, r"#\d+ .*WaitInRead \(number=")

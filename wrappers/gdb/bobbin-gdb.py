@@ -1,9 +1,9 @@
 """Shows gdb the user threads of a process that runs on Bobbin, live or in a core file.
 
 gdb knows kernel threads; a user thread that is not running is a control block (runtime/thread.h) and the registers that
-the switch left on its stack. The commands, which `help bobbin` lists, read both by the debug information of libbobbin and
-change nothing in the process: a parked thread's registers are given to gdb as those of the caller of the selected kernel
-thread's innermost frame, which an unwinder makes up. So its own frames are numbered from 1 or more.
+the switch left on its stack. The commands, which `help bobbin` lists, read both by the debug information of libbobbin
+and change nothing in the process: a parked thread's registers are given to gdb as those of the caller of the selected
+kernel thread's innermost frame, which an unwinder makes up. So its own frames are numbered from 1 or more.
 """
 
 import collections
@@ -98,7 +98,8 @@ class Record:
         try:
           field = inner.strip_typedefs()[name]
         except KeyError:
-          raise gdb.GdbError(f"{self.type_name} has no {path}: these commands belong to another version of libbobbin.") from None
+          raise gdb.GdbError(
+              f"{self.type_name} has no {path}: these commands belong to another version of libbobbin.") from None
         offset += field.bitpos // 8
         inner = field.type
       self.layouts[key] = (offset, inner.sizeof)
@@ -318,14 +319,17 @@ class Process:
     multiplier = self.runtime["clock.multiplier_"]
     if multiplier == 0:
       return None
-    return self.runtime["clock.base_time_"] + ((cycles - self.runtime["clock.base_cycles_"]) * multiplier >> CLOCK_SHIFT)
+    since = (cycles - self.runtime["clock.base_cycles_"]) * multiplier >> CLOCK_SHIFT
+    return self.runtime["clock.base_time_"] + since
 
   def now(self):
     """Monotonic nanoseconds: this machine's, or the last that a core file or a remote process has a trace of."""
     if is_here():
       return time.clock_gettime_ns(time.CLOCK_MONOTONIC)
-    readings = [scheduler.record[field] for scheduler in self.schedulers for field in ("accounting_.mark_", "last_poll_")]
-    return self.time_at(max(readings + [thread.block["parked_at"] for thread in self.threads]))
+    readings = [thread.block["parked_at"] for thread in self.threads]
+    for scheduler in self.schedulers:
+      readings += [scheduler.record["accounting_.mark_"], scheduler.record["last_poll_"]]
+    return self.time_at(max(readings))
 
 
 def register(name):
@@ -447,7 +451,7 @@ def enter(process, thread):
     registers = process.saved_registers(thread)
   if registers is None:
     if is_core_file():
-      raise gdb.GdbError(f"The stack of user thread {thread.id} is not in this core file; 'help bobbin core' tells why.")
+      raise gdb.GdbError(f"The stack of user thread {thread.id} is not in this core file: see 'help bobbin core'.")
     raise gdb.GdbError(f"User thread {thread.id} is just being switched; let the process run on a little.")
   if process.has_not_begun(registers):
     raise gdb.GdbError(f"User thread {thread.id} has not run yet: it has no frames.")
@@ -505,7 +509,8 @@ def details(process, thread, now, live):
       yield f"descriptor {thread.argument} is {target}"
   if block["stack_low"] != 0:
     sp = process.stack_pointer(thread)
-    line = f"stack {block['stack_low']:#x} to {block['stack_top']:#x}, {(block['stack_top'] - block['stack_low']) // 1024} KiB"
+    size = block["stack_top"] - block["stack_low"]
+    line = f"stack {block['stack_low']:#x} to {block['stack_top']:#x}, {size // 1024} KiB"
     if sp is not None and thread.has_on_stack(sp):
       line += f", {(block['stack_top'] - sp + 1023) // 1024} KiB in use"
     yield line
