@@ -11,8 +11,12 @@ namespace bobbin {
 // wanted.
 void OpenReportDescriptor();
 
-// Returns: the duplicate; -1 where standard error was closed or nobody opened it. Callers: anyone.
+// Returns: the duplicate, or 2 where a program that closes descriptors by number closed it; -1
+// where neither is what standard error was, or nobody opened it. Callers: anyone.
 int ReportDescriptor();
+
+// Gives the duplicate up, so as not to hold somebody's standard error open.
+void CloseReportDescriptor();
 
 }  // namespace bobbin
 

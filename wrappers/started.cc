@@ -2,13 +2,12 @@
 
 #include <pthread.h>
 #include <signal.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cstdlib>
 
-#include "runtime/high_descriptor.h"
+#include "runtime/report_descriptor.h"
 #include "runtime/runtime.h"
 #include "runtime/text.h"
 #include "wrappers/ways_in/dispatch.h"
@@ -46,25 +45,14 @@ void RemoveEntry(char* list, const char* entry) {
 
 struct ExitReport {
   bool wanted = false;
-  int descriptor = -1;
-  struct stat file = {};  // what the descriptor was made for
   int process = 0;
   std::atomic<bool> begun{false};
 };
 
 ExitReport report;
 
-bool IsFile(int descriptor, const struct stat& file) {
-  struct stat now;
-  return RawSyscall(SYS_fstat, descriptor, &now) == 0 && now.st_dev == file.st_dev &&
-         now.st_ino == file.st_ino;
-}
-
 void KeepStandardError() {
-  if (RawSyscall(SYS_fstat, 2, &report.file) < 0) return;
-  long copy = RawSyscall(SYS_fcntl, 2, F_DUPFD_CLOEXEC, 0);
-  if (copy < 0) return;
-  report.descriptor = MoveDescriptorHigh(static_cast<int>(copy));
+  OpenReportDescriptor();
   report.process = runtime().pid;
   report.wanted = true;
 }
@@ -125,9 +113,8 @@ void ReportAtExit() {
   if (!report.wanted || RawSyscall(SYS_getpid) != report.process) return;
   // Beside another scheduler that is writing: that one ends us all.
   while (report.begun.exchange(true)) RawSyscall(SYS_pause);
-  int descriptor = report.descriptor;
-  if (!IsFile(descriptor, report.file)) descriptor = 2;  // closed with all others, by number
-  if (!IsFile(descriptor, report.file)) return;
+  const int descriptor = ReportDescriptor();
+  if (descriptor < 0) return;
   BlockBrokenPipe();
   const RunOptions& run = runtime().run;
   Text text(descriptor);
@@ -138,9 +125,8 @@ void ReportAtExit() {
 }
 
 void ForgetReportAfterFork() {
-  if (!report.wanted) return;
   report.wanted = false;
-  if (IsFile(report.descriptor, report.file)) RawSyscall(SYS_close, report.descriptor);
+  if (runtime().run.dump_signal == 0) CloseReportDescriptor();
 }
 
 long ExitGroup(Scheduler* scheduler, int status) {
