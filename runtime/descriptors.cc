@@ -94,6 +94,7 @@ void Descriptors::ForgetModes() {
   for (unsigned fd = 0; fd < capacity_; ++fd) {
     // Entries never used stay uncommitted.
     if (table_[fd].Has(Descriptor::kModeKnown)) table_[fd].Clear(Descriptor::kModeKnown);
+    if (table_[fd].Has(Descriptor::kRuntimeNonblock)) table_[fd].Set(Descriptor::kForked);
   }
 }
 

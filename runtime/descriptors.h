@@ -55,6 +55,11 @@ struct Descriptor {
   static constexpr uint16_t kLingers = 256;      // SO_LINGER: close may wait
   static constexpr uint16_t kOrphan =
       64;  // our own: keeps a closed descriptor alive for those who wait on it
+  static constexpr uint16_t kForked = 1024;  // O_NONBLOCK is set by us, and a child has it too
+  static constexpr uint16_t kRestored =
+      2048;  // O_NONBLOCK was taken back for execve, which may fail
+  static constexpr uint16_t kBusyRing = 4096;       // an io_uring with IORING_SETUP_IOPOLL
+  static constexpr uint16_t kDeferringRing = 8192;  // one with IORING_SETUP_DEFER_TASKRUN
 
   std::atomic<uint32_t> generation{0};  // grows by 2 at each close
   std::atomic<FileKind> kind{FileKind::kUnknown};

@@ -62,6 +62,7 @@ void WorkerPool::Push(LaneState* lane, WorkItem* item) {
   (lane->tail == nullptr ? lane->head : lane->tail->next_) = item;
   lane->tail = item;
   item->queued_ = true;
+  item->age_ = lane->age;
   lane->queued.fetch_add(1, std::memory_order_relaxed);
 }
 
@@ -98,6 +99,7 @@ WorkerPool::Worker* WorkerPool::Reserve(LaneState* lane) {
     worker.taken = true;
     worker.pool = this;
     worker.lane = lane;
+    worker.age = lane->age;
     ++lane->starting;
     return &worker;
   }
@@ -110,8 +112,10 @@ bool WorkerPool::Submit(WorkItem* item) {
     Worker* to_wake = nullptr;
     Worker* to_make = nullptr;
     bool has_worker;
+    uint32_t age;
     {
       SpinLockHolder hold(&lane->lock);
+      age = lane->age;
       has_worker = lane->live.load(std::memory_order_relaxed) > 0;
       if (has_worker) {
         Push(lane, item);
@@ -131,16 +135,19 @@ bool WorkerPool::Submit(WorkItem* item) {
         // Queue nothing that nobody may ever take: the first worker is made for its item.
         to_make = Reserve(lane);
         if (to_make != nullptr) to_make->first = item;
+        // Every place is held by a worker of an earlier age that does not come back.
+        if (to_make == nullptr && lane->starting == 0) return false;
       }
     }
     if (to_wake != nullptr) Wake(to_wake);
     if (has_worker) {
-      if (to_make != nullptr) Start(lane, to_make);  // else the workers there are take it in turn
+      if (to_make != nullptr)
+        Start(lane, to_make, age);  // else the workers there are take it in turn
       return true;
     }
     if (to_make != nullptr) {
       lane->calls.fetch_add(1, std::memory_order_relaxed);
-      if (Start(lane, to_make)) return true;
+      if (Start(lane, to_make, age)) return true;
       lane->calls.fetch_sub(1, std::memory_order_relaxed);
       return false;
     }
@@ -157,14 +164,14 @@ bool WorkerPool::Cancel(WorkItem* item) {
 }
 
 // Makes the kernel thread of a reserved place. On failure the place is free again.
-bool WorkerPool::Start(LaneState* lane, Worker* worker) {
+bool WorkerPool::Start(LaneState* lane, Worker* worker, uint32_t age) {
   bool made = MakeThread(worker) > 0;
   Worker* instead = nullptr;
   {
     SpinLockHolder hold(&lane->lock);
     --lane->starting;
     if (made) {
-      lane->live.fetch_add(1, std::memory_order_relaxed);
+      if (age == lane->age) lane->live.fetch_add(1, std::memory_order_relaxed);
     } else {
       worker->first = nullptr;
       worker->taken = false;
@@ -179,6 +186,27 @@ bool WorkerPool::Start(LaneState* lane, Worker* worker) {
   }
   if (instead != nullptr) Wake(instead);
   return made;
+}
+
+void WorkerPool::Renew() {
+  for (LaneState& lane : lanes_) {
+    {
+      SpinLockHolder hold(&lane.lock);
+      ++lane.age;
+      lane.live.store(0, std::memory_order_relaxed);
+      // Those on their way take what was submitted for them; nothing later counts on them.
+      lane.coming = 0;
+      for (Worker& worker : lane.workers) worker.coming = false;
+    }
+    for (Worker& worker : lane.workers) {
+      {
+        SpinLockHolder hold(&lane.lock);
+        if (!worker.idle || worker.age == lane.age) continue;
+        Unlist(&lane, &worker);
+      }
+      Wake(&worker);
+    }
+  }
 }
 
 void WorkerPool::ResetAfterFork() {
@@ -278,13 +306,14 @@ bool WorkerPool::NextItem(Worker* worker, bool rested, WorkItem** item) {
   }
   // Still listed: its time is over, or the Wake() of an earlier rest came late.
   if (worker->idle) Unlist(lane, worker);
+  bool old = worker->age != lane->age;
   *item = lane->head;
-  if (*item != nullptr) {
+  if (*item != nullptr && (*item)->age_ <= worker->age) {
     Unlink(lane, *item);
     return true;
   }
-  if (rested || lane->stopping) {
-    lane->live.fetch_sub(1, std::memory_order_relaxed);
+  if (rested || lane->stopping || old) {
+    if (!old) lane->live.fetch_sub(1, std::memory_order_relaxed);
     worker->taken = false;
     return false;
   }

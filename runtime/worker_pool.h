@@ -17,6 +17,7 @@
 //   W2  A lane has at most its maximum of workers; an item queued while the lane has room never
 //       waits for another item to finish.
 //   W3  After Cancel returned true the item is not touched again.
+//   W4  An item submitted after Renew runs on a worker made after it.
 //
 // Callers: user threads and any kernel thread, not signal handlers.
 #ifndef BOBBIN_RUNTIME_WORKER_POOL_H_
@@ -44,6 +45,7 @@ struct WorkItem {
   WorkItem* next_ = nullptr;
   WorkItem* previous_ = nullptr;
   bool queued_ = false;
+  uint32_t age_ = 0;  // of the lane when it was submitted: see Renew
 };
 
 class WorkerPool {
@@ -64,6 +66,11 @@ class WorkerPool {
 
   // Takes a queued item back. Returns: false when a worker has it or had it.
   bool Cancel(WorkItem* item);
+
+  // Has every item that is submitted from now on run on workers made from now on, which are like
+  // the kernel thread that makes them: after a change of credentials, namespaces or filters. Others
+  // leave when they have done what was submitted before.
+  void Renew();
 
   // Forgets all workers and queued items, after fork(2) in the child, where no worker exists. Those
   // items must not be cancelled there: their threads do not exist either.
@@ -103,6 +110,7 @@ class WorkerPool {
     bool taken = false;
     bool idle = false;    // in the lane's idle list
     bool coming = false;  // counted in the lane's `coming`
+    uint32_t age = 0;     // of the lane when its making began
   };
 
   struct LaneState {
@@ -111,7 +119,8 @@ class WorkerPool {
     WorkItem* tail = nullptr;
     Worker* idle = nullptr;  // last idle first: the cold ones are left to leave
     int maximum = kMaxAutosized;
-    std::atomic<int> live{0};  // made and not leaving; written under the lock
+    uint32_t age = 0;          // how often the workers were renewed
+    std::atomic<int> live{0};  // made, of this age, and not leaving; written under the lock
     int starting = 0;          // being made
     int coming = 0;            // woken or being made to look into the queue, and not there yet
     bool keep = false;         // idle workers stay
@@ -122,7 +131,7 @@ class WorkerPool {
   };
 
   Worker* Reserve(LaneState* lane);
-  bool Start(LaneState* lane, Worker* worker);
+  bool Start(LaneState* lane, Worker* worker, uint32_t age);
   static bool NextItem(Worker* worker, bool rested, WorkItem** item);
   void Work(Worker* worker);
   static Worker* TakeIdle(LaneState* lane);

@@ -57,6 +57,45 @@ TEST_F(WorkerPoolTest, DoneFollowsRunOnceOnTheSameWorker) {
   EXPECT_EQ(pool_.calls(), 1u);
 }
 
+// W4
+TEST_F(WorkerPoolTest, AfterRenewOnlyNewWorkersRunNewItems) {
+  Job first, held(&gate_), second;
+  ASSERT_TRUE(pool_.Submit(&first));
+  ASSERT_TRUE(Eventually([&] { return first.dones.load() == 1; }));
+  ASSERT_TRUE(pool_.Submit(&held));
+  ASSERT_TRUE(Eventually([&] { return gate_.running.load() == 1; }));
+  pool_.Renew();
+  EXPECT_EQ(pool_.workers(), 0u);
+  // Neither the one that is busy nor one that was idle takes it.
+  Jobs more = MakeJobs(8, nullptr);
+  SubmitAll(more);
+  ASSERT_TRUE(pool_.Submit(&second));
+  ASSERT_TRUE(Eventually([&] { return second.dones.load() == 1; }));
+  EXPECT_NE(second.worker, first.worker);
+  EXPECT_NE(second.worker, held.worker);
+  gate_.open.store(true);
+  ASSERT_TRUE(Eventually([&] { return held.dones.load() == 1; }));
+  for (const auto& job : more) {
+    ASSERT_TRUE(Eventually([&] { return job->dones.load() == 1; }));
+    EXPECT_NE(job->worker, first.worker);
+    EXPECT_NE(job->worker, held.worker);
+  }
+}
+
+// W4: what was submitted before is done by whoever is there.
+TEST_F(WorkerPoolTest, RenewLosesNothingThatWaits) {
+  pool_.Configure(2);
+  Jobs jobs = MakeJobs(20, &gate_, Lane::kDisk);
+  SubmitAll(jobs);
+  ASSERT_TRUE(Eventually([&] { return gate_.running.load() == 2; }));
+  pool_.Renew();
+  Jobs later = MakeJobs(20, &gate_, Lane::kDisk);
+  SubmitAll(later);
+  pool_.Renew();
+  gate_.open.store(true);
+  ASSERT_TRUE(Eventually([&] { return gate_.done.load() == 40; }));
+}
+
 // W1
 TEST_F(WorkerPoolTest, EveryItemOfManySubmittersIsDoneOnce) {
   constexpr int kSubmitters = 4;
