@@ -17,6 +17,7 @@
 #include "runtime/runtime.h"
 #include "runtime/scheduler.h"
 #include "runtime/user_memory.h"
+#include "wrappers/registers.h"
 
 namespace bobbin {
 
@@ -64,15 +65,33 @@ inline struct timespec ToTimespec(uint64_t nanoseconds) {
           static_cast<long>(nanoseconds % 1'000'000'000)};
 }
 
+// What a signal does to a call that a worker makes (signal(7)).
+enum class SignalEffect : uint8_t {
+  kRestart,  // ends it with EINTR, unless every handler asked for SA_RESTART
+  kEnd,      // ends it with EINTR whatever handlers asked for
+  kWait,     // is put off until it is over: a file system does not stop for signals
+};
+
 // Runs `work(argument)` on a worker of `lane` and parks the current thread until it is done. `work`
-// makes system calls only. A signal ends it as it would have ended the call on a kernel thread, and
-// the call goes on (SA_RESTART) or returns -EINTR as signal(7) has it; in the disk lane it only
-// takes back what no worker has begun.
-long RunOnWorker(Scheduler* scheduler, Lane lane, long (*work)(void*), void* argument);
+// makes system calls only. A signal ends it as it would have ended the call on a kernel thread; in
+// the disk lane it only takes back what no worker has begun.
+long RunOnWorker(Scheduler* scheduler, Lane lane, long (*work)(void*), void* argument,
+                 SignalEffect on_signal = SignalEffect::kRestart);
 
 // The same for a plain system call.
 long CallOnWorker(Scheduler* scheduler, Lane lane, long nr, long a = 0, long b = 0, long c = 0,
                   long d = 0, long e = 0, long f = 0);
+
+// The same for the system call in `registers`, or another with the same arguments.
+long CallOnWorker(Scheduler* scheduler, Lane lane, SignalEffect on_signal,
+                  const Registers& registers);
+
+// Makes the system call in `registers` here.
+inline long CallHere(const Registers& r) {
+  return RawSyscall6(static_cast<long>(r.rax), static_cast<long>(r.rdi), static_cast<long>(r.rsi),
+                     static_cast<long>(r.rdx), static_cast<long>(r.r10), static_cast<long>(r.r8),
+                     static_cast<long>(r.r9));
+}
 
 }  // namespace bobbin
 

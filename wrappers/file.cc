@@ -2,10 +2,10 @@
 
 #include <fcntl.h>
 #include <linux/openat2.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "wrappers/ioctl.h"
 #include "wrappers/socket.h"
 
 #ifndef RWF_NOWAIT
@@ -153,6 +153,37 @@ long Pwrite(Scheduler* scheduler, int fd, const void* buffer, size_t size, int64
   return WriteFile(scheduler, fd, &vector, 1, offset);
 }
 
+namespace {
+
+// preadv2 and pwritev2: without flags the older calls; with RWF_NOWAIT they do not wait; else a
+// worker waits.
+long TransferWithFlags(Scheduler* scheduler, const Registers& r, bool write) {
+  auto fd = static_cast<int>(r.rdi);
+  auto* vectors = reinterpret_cast<const struct iovec*>(r.rsi);
+  auto count = static_cast<int>(r.rdx);
+  auto offset = static_cast<int64_t>(r.r10);
+  if ((r.r9 & RWF_NOWAIT) != 0) return CallHere(r);
+  bool regular = runtime().descriptors.Kind(fd) == FileKind::kRegular;
+  if (r.r9 == 0 && offset == -1)
+    return write ? Writev(scheduler, fd, vectors, count) : Readv(scheduler, fd, vectors, count);
+  if (r.r9 == 0 && regular && offset >= 0 && count > 0 &&
+      Readable(vectors, count * sizeof *vectors))
+    return write ? WriteFile(scheduler, fd, vectors, count, offset)
+                 : ReadFile(scheduler, fd, vectors, count, offset);
+  return CallOnWorker(scheduler, regular ? Lane::kDisk : Lane::kOther,
+                      regular ? SignalEffect::kWait : SignalEffect::kRestart, r);
+}
+
+}  // namespace
+
+long Preadv2(Scheduler* scheduler, Registers* registers) {
+  return TransferWithFlags(scheduler, *registers, false);
+}
+
+long Pwritev2(Scheduler* scheduler, Registers* registers) {
+  return TransferWithFlags(scheduler, *registers, true);
+}
+
 long Openat(Scheduler* scheduler, int directory, const char* path, int flags, unsigned mode) {
   struct open_how how = {};
   how.flags = static_cast<unsigned>(flags);
@@ -222,11 +253,6 @@ void BeforeDuplicate(int fd) {
   if (d != nullptr && d->kind.load(std::memory_order_relaxed) != FileKind::kListening) Unmanage(fd);
 }
 
-// The program's O_NONBLOCK, where it is ours to remember.
-void NoteMode(Descriptor* d, bool nonblock) {
-  nonblock ? d->Set(Descriptor::kProgramNonblock) : d->Clear(Descriptor::kProgramNonblock);
-}
-
 }  // namespace
 
 long Dup(Scheduler*, int fd) {
@@ -265,7 +291,7 @@ long Fcntl(Scheduler* scheduler, int fd, int command, long argument) {
     case F_SETFL: {
       long result = RawSyscall(SYS_fcntl, fd, command, managed ? argument | O_NONBLOCK : argument);
       if (result < 0 || d == nullptr) return result;
-      NoteMode(d, (argument & O_NONBLOCK) != 0);
+      NoteProgramMode(d, (argument & O_NONBLOCK) != 0);
       (argument & O_DIRECT) != 0 ? d->Set(Descriptor::kDirect) : d->Clear(Descriptor::kDirect);
       return result;
     }
@@ -279,17 +305,6 @@ long Fcntl(Scheduler* scheduler, int fd, int command, long argument) {
     default:
       return RawSyscall(SYS_fcntl, fd, command, argument);
   }
-}
-
-long Ioctl(Scheduler*, int fd, unsigned long request, long argument) {
-  Descriptor* d = runtime().descriptors.Find(fd);
-  if (request != FIONBIO || d == nullptr) return RawSyscall(SYS_ioctl, fd, request, argument);
-  uint32_t on;
-  if (!LoadUserWord(reinterpret_cast<const uint32_t*>(argument), &on)) return -EFAULT;
-  bool managed = d->Has(Descriptor::kRuntimeNonblock);
-  long result = managed ? 0 : RawSyscall(SYS_ioctl, fd, request, argument);
-  if (result == 0) NoteMode(d, on != 0);
-  return result;
 }
 
 }  // namespace bobbin

@@ -1,8 +1,7 @@
 // Handlers of calls on files: cached, else worker; and of what makes, copies and closes
 // descriptors.
 //
-// Source: open(2), openat2(2), preadv2(2) for RWF_NOWAIT, close(2), dup(2), fcntl(2), fsync(2),
-// io_submit(2).
+// Source: open(2), openat2(2), preadv2(2), close(2), dup(2), fcntl(2), fsync(2), io_submit(2).
 #ifndef BOBBIN_WRAPPERS_FILE_H_
 #define BOBBIN_WRAPPERS_FILE_H_
 
@@ -23,6 +22,8 @@ long WriteFile(Scheduler* scheduler, int fd, const struct iovec* vectors, int co
 
 long Pread(Scheduler* scheduler, int fd, void* buffer, size_t size, int64_t offset);
 long Pwrite(Scheduler* scheduler, int fd, const void* buffer, size_t size, int64_t offset);
+long Preadv2(Scheduler* scheduler, Registers* registers);
+long Pwritev2(Scheduler* scheduler, Registers* registers);
 long Openat(Scheduler* scheduler, int directory, const char* path, int flags, unsigned mode);
 long Openat2(Scheduler* scheduler, int directory, const char* path, struct open_how* how,
              size_t size);
@@ -31,7 +32,6 @@ long CloseRange(Scheduler* scheduler, unsigned first, unsigned last, unsigned fl
 long Dup(Scheduler* scheduler, int fd);
 long Dup3(Scheduler* scheduler, int from, int to, int flags, long nr);
 long Fcntl(Scheduler* scheduler, int fd, int command, long argument);
-long Ioctl(Scheduler* scheduler, int fd, unsigned long request, long argument);
 
 }  // namespace bobbin
 

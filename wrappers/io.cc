@@ -1,5 +1,6 @@
 #include "wrappers/io.h"
 
+#include <fcntl.h>
 #include <sys/time.h>
 
 #include "wrappers/file.h"
@@ -190,6 +191,17 @@ long Write(Scheduler* scheduler, int fd, const void* buffer, size_t size) {
   }
   struct iovec vector = {const_cast<void*>(buffer), size};
   return Writev(scheduler, fd, &vector, 1);
+}
+
+long Vmsplice(Scheduler* scheduler, int fd, const struct iovec* vectors, size_t count,
+              unsigned flags) {
+  long mode = RawSyscall(SYS_fcntl, fd, F_GETFL);
+  if (mode < 0 || count == 0) return RawSyscall(SYS_vmsplice, fd, vectors, count, flags);
+  Direction direction = (mode & O_ACCMODE) == O_RDONLY ? Direction::kRead : Direction::kWrite;
+  bool dont_wait = (flags & SPLICE_F_NONBLOCK) != 0;
+  return TryElsePark(scheduler, fd, direction, dont_wait, SIZE_MAX, [=](int at) {
+    return RawSyscall(SYS_vmsplice, at, vectors, count, flags | SPLICE_F_NONBLOCK);
+  });
 }
 
 }  // namespace bobbin

@@ -101,6 +101,8 @@ long Read(Scheduler* scheduler, int fd, void* buffer, size_t size);
 long Write(Scheduler* scheduler, int fd, const void* buffer, size_t size);
 long Readv(Scheduler* scheduler, int fd, const struct iovec* vectors, int count);
 long Writev(Scheduler* scheduler, int fd, const struct iovec* vectors, int count);
+long Vmsplice(Scheduler* scheduler, int fd, const struct iovec* vectors, size_t count,
+              unsigned flags);
 
 }  // namespace bobbin
 

@@ -29,4 +29,19 @@ long Mprotect(Scheduler* scheduler, void* address, size_t length, int protection
   return runtime().stacks.Protect(address, length, protection);
 }
 
+long Madvise(Scheduler* scheduler, Registers* registers) {
+  constexpr int kPageOut = 21, kPopulateRead = 22, kPopulateWrite = 23, kCollapse = 25;
+  switch (static_cast<int>(registers->rdx)) {
+    case MADV_WILLNEED:
+    case MADV_REMOVE:
+    case kPageOut:
+    case kPopulateRead:
+    case kPopulateWrite:
+    case kCollapse:
+      return CallOnWorker(scheduler, Lane::kDisk, SignalEffect::kWait, *registers);
+    default:
+      return CallHere(*registers);
+  }
+}
+
 }  // namespace bobbin

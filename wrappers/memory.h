@@ -1,6 +1,7 @@
-// Answers the calls by which libc gets, guards and returns thread stacks; everything else about
-// memory is the kernel's. Source: mmap(2) MAP_STACK, mprotect(2), munmap(2); glibc 2.36
-// allocatestack.c.
+// Answers the calls by which libc gets, guards and returns thread stacks, and has a worker advise
+// what reads or writes pages; everything else about memory is the kernel's.
+//
+// Source: mmap(2) MAP_STACK, mprotect(2), munmap(2), madvise(2); glibc 2.36 allocatestack.c.
 #ifndef BOBBIN_WRAPPERS_MEMORY_H_
 #define BOBBIN_WRAPPERS_MEMORY_H_
 
@@ -12,6 +13,7 @@ long Mmap(Scheduler* scheduler, void* address, size_t length, int protection, in
           int64_t offset);
 long Munmap(Scheduler* scheduler, void* address, size_t length);
 long Mprotect(Scheduler* scheduler, void* address, size_t length, int protection);
+long Madvise(Scheduler* scheduler, Registers* registers);
 
 }  // namespace bobbin
 

@@ -1,21 +1,23 @@
 #include "wrappers/table.h"
 
-#include <fcntl.h>
-#include <sys/epoll.h>
+#include <sys/resource.h>
 
-#include <utility>
-
-#include "wrappers/file.h"
+#include "wrappers/async_io.h"
 #include "wrappers/futex.h"
 #include "wrappers/io.h"
+#include "wrappers/ioctl.h"
+#include "wrappers/ipc.h"
+#include "wrappers/kernel_thread.h"
 #include "wrappers/memory.h"
+#include "wrappers/metadata.h"
+#include "wrappers/passed_calls.h"
 #include "wrappers/process.h"
-#include "wrappers/readiness.h"
 #include "wrappers/sendfile.h"
 #include "wrappers/signal.h"
 #include "wrappers/signal_timers.h"
 #include "wrappers/socket.h"
 #include "wrappers/started.h"
+#include "wrappers/table_handlers.h"
 #include "wrappers/thread.h"
 #include "wrappers/time.h"
 
@@ -27,203 +29,330 @@ namespace bobbin {
 
 namespace {
 
-// Fits a handler to the registers: its parameters after the scheduler, in the order of the
-// system-call convention.
-template <auto handler>
-struct Adapter;
-
-template <typename... Args, long (*handler)(Scheduler*, Args...)>
-struct Adapter<handler> {
-  template <typename T>
-  static T From(uint64_t value) {
-    return (T)value;  // NOLINT: integers and pointers alike
-  }
-  static long Call(Scheduler* scheduler, Registers* r) {
-    const uint64_t values[] = {r->rdi, r->rsi, r->rdx, r->r10, r->r8, r->r9};
-    return Apply(scheduler, values, std::index_sequence_for<Args...>());
-  }
-  template <size_t... i>
-  static long Apply(Scheduler* scheduler, const uint64_t* values, std::index_sequence<i...>) {
-    return handler(scheduler, From<Args>(values[i])...);
-  }
-};
-
-template <auto handler>
-constexpr auto kFit = &Adapter<handler>::Call;
-
-long Exit(Scheduler* scheduler, int status) { ExitThread(scheduler, status); }
-long Gettid(Scheduler* scheduler) { return scheduler->current()->tid; }
-
-// Registered as far as libc can tell, which insists; the field says that the processor's number is
-// to be asked for.
-long Rseq(Scheduler*, uint32_t* area, unsigned, int flags) {
-  constexpr int kUnregister = 1;
-  constexpr uint32_t kRegistrationFailed = static_cast<uint32_t>(-2);
-  if ((flags & kUnregister) == 0) {
-    area[0] = 0;
-    area[1] = kRegistrationFailed;
-  }
-  return 0;
-}
-
-long Accept(Scheduler* scheduler, int fd, struct sockaddr* address, socklen_t* length) {
-  return Accept4(scheduler, fd, address, length, 0);
-}
-
-long Open(Scheduler* scheduler, const char* path, int flags, unsigned mode) {
-  return Openat(scheduler, AT_FDCWD, path, flags, mode);
-}
-
-long Preadv(Scheduler* scheduler, int fd, const struct iovec* vectors, int count, int64_t offset) {
-  if (offset < 0 || runtime().descriptors.Kind(fd) != FileKind::kRegular) {
-    return RawSyscall(SYS_preadv, fd, vectors, count, offset, 0);
-  }
-  return ReadFile(scheduler, fd, vectors, count, offset);
-}
-
-long Pwritev(Scheduler* scheduler, int fd, const struct iovec* vectors, int count, int64_t offset) {
-  if (offset < 0 || runtime().descriptors.Kind(fd) != FileKind::kRegular) {
-    return RawSyscall(SYS_pwritev, fd, vectors, count, offset, 0);
-  }
-  return WriteFile(scheduler, fd, vectors, count, offset);
-}
-
-long Fsync(Scheduler* scheduler, int fd) {
-  return CallOnWorker(scheduler, Lane::kDisk, SYS_fsync, fd);
-}
-long Fdatasync(Scheduler* scheduler, int fd) {
-  return CallOnWorker(scheduler, Lane::kDisk, SYS_fdatasync, fd);
-}
-
-long Dup2(Scheduler* scheduler, int from, int to) { return Dup3(scheduler, from, to, 0, SYS_dup2); }
-long Dup3Flags(Scheduler* scheduler, int from, int to, int flags) {
-  return Dup3(scheduler, from, to, flags, SYS_dup3);
-}
-
-long EpollWaitMilliseconds(Scheduler* scheduler, int epoll, struct epoll_event* events,
-                           int capacity, int timeout) {
-  return EpollWait(scheduler, epoll, events, capacity,
-                   timeout < 0 ? -1 : int64_t{timeout} * 1'000'000, nullptr);
-}
-
-long EpollPwait(Scheduler* scheduler, int epoll, struct epoll_event* events, int capacity,
-                int timeout, const uint64_t* mask) {
-  return EpollWait(scheduler, epoll, events, capacity,
-                   timeout < 0 ? -1 : int64_t{timeout} * 1'000'000, mask);
-}
-
-long EpollPwait2(Scheduler* scheduler, int epoll, struct epoll_event* events, int capacity,
-                 const struct timespec* timeout, const uint64_t* mask) {
-  if (timeout != nullptr && !Readable(timeout, sizeof *timeout)) return -EFAULT;
-  if (timeout != nullptr && !ValidTime(*timeout)) return -EINVAL;
-  return EpollWait(scheduler, epoll, events, capacity,
-                   timeout == nullptr ? -1 : static_cast<int64_t>(ToNanoseconds(*timeout)), mask);
-}
-
-long Tgkill(Scheduler* scheduler, int process, int tid, int signal) {
-  return process <= 0 ? -EINVAL : SendToThread(scheduler, process, tid, signal, nullptr);
-}
-long Tkill(Scheduler* scheduler, int tid, int signal) {
-  return SendToThread(scheduler, 0, tid, signal, nullptr);
-}
-long Tgsigqueueinfo(Scheduler* scheduler, int process, int tid, int signal, const siginfo_t* info) {
-  if (!Readable(info, sizeof *info)) return -EFAULT;
-  return SendToThread(scheduler, process, tid, signal, info);
-}
-
-template <long nr>
-long Sched(Scheduler* scheduler, int tid, long a, long b) {
-  return OnKernelThread(scheduler, nr, tid, a, b);
-}
-
 constexpr Answer kHere = Answer::kHere, kPark = Answer::kPark, kWorker = Answer::kWorker;
 
-#define CALL(name, answer, handler) \
-  { SYS_##name, #name, answer, handler }
+// Calls that a worker makes as they are; file systems and disks do not stop for signals.
+constexpr auto kChange = &OnWorker<Lane::kMetadata, SignalEffect::kWait>;
+constexpr auto kDiskCall = &OnWorker<Lane::kDisk, SignalEffect::kWait>;
+
+// Where those that look at a path have it: see PathShape.
+constexpr auto kLookAtPath = &LookAt<-1, 0, -1, true>;
+constexpr auto kLookAtLink = &LookAt<-1, 0, -1, false>;
+constexpr auto kLookIn = &LookAt<0, 1, -1, true>;
+constexpr auto kLookInLink = &LookAt<0, 1, -1, false>;
+constexpr auto kLookInFlagsThird = &LookAt<0, 1, 2, true>;
+constexpr auto kLookInFlagsFourth = &LookAt<0, 1, 3, true>;
+constexpr auto kLookInFlagsFifth = &LookAt<0, 1, 4, false>;
+constexpr auto kLookAtSecond = &LookAt<-1, 1, -1, true>;
+
+constexpr int kIoprioWhoProcess = 1;
+
+// clang-format off
+#define CALL(name, answer, note, handler) \
+  { SYS_##name, #name, answer, note, handler }
 constexpr TableEntry kTable[] = {
-    CALL(read, kPark, kFit<Read>),
-    CALL(write, kPark, kFit<Write>),
-    CALL(open, kWorker, kFit<Open>),
-    CALL(close, kHere, kFit<Close>),
-    CALL(poll, kPark, kFit<PollMilliseconds>),
-    CALL(mmap, kHere, kFit<Mmap>),
-    CALL(mprotect, kHere, kFit<Mprotect>),
-    CALL(munmap, kHere, kFit<Munmap>),
-    CALL(rt_sigaction, kHere, kFit<RtSigaction>),
-    CALL(rt_sigprocmask, kHere, kFit<RtSigprocmask>),
-    CALL(ioctl, kHere, kFit<Ioctl>),
-    CALL(pread64, kWorker, kFit<Pread>),
-    CALL(pwrite64, kWorker, kFit<Pwrite>),
-    CALL(readv, kPark, kFit<Readv>),
-    CALL(writev, kPark, kFit<Writev>),
-    CALL(select, kPark, kFit<Select>),
-    CALL(sched_yield, kHere, kFit<SchedYield>),
-    CALL(dup, kHere, kFit<Dup>),
-    CALL(dup2, kHere, kFit<Dup2>),
-    CALL(pause, kPark, kFit<Pause>),
-    CALL(nanosleep, kPark, kFit<Nanosleep>),
-    CALL(sendfile, kWorker, kFit<Sendfile>),
-    CALL(socket, kHere, kFit<Socket>),
-    CALL(connect, kPark, kFit<Connect>),
-    CALL(accept, kPark, kFit<Accept>),
-    CALL(sendto, kPark, kFit<Sendto>),
-    CALL(recvfrom, kPark, kFit<Recvfrom>),
-    CALL(sendmsg, kPark, kFit<Sendmsg>),
-    CALL(recvmsg, kPark, kFit<Recvmsg>),
-    CALL(shutdown, kHere, kFit<Shutdown>),
-    CALL(setsockopt, kHere, kFit<Setsockopt>),
-    CALL(clone, kHere, &Clone),
-    CALL(fork, kHere, kFit<Fork>),
-    CALL(vfork, kHere, kFit<Fork>),
-    CALL(exit, kHere, kFit<Exit>),
-    CALL(wait4, kPark, kFit<Wait4>),
-    CALL(fcntl, kHere, kFit<Fcntl>),
-    CALL(flock, kWorker, kFit<Flock>),
-    CALL(fsync, kWorker, kFit<Fsync>),
-    CALL(fdatasync, kWorker, kFit<Fdatasync>),
-    CALL(rt_sigpending, kHere, kFit<RtSigpending>),
-    CALL(rt_sigtimedwait, kPark, kFit<RtSigtimedwait>),
-    CALL(rt_sigsuspend, kPark, kFit<RtSigsuspend>),
-    CALL(sigaltstack, kHere, kFit<Sigaltstack>),
-    CALL(sched_setparam, kHere, kFit<Sched<SYS_sched_setparam>>),
-    CALL(sched_getparam, kHere, kFit<Sched<SYS_sched_getparam>>),
-    CALL(sched_setscheduler, kHere, kFit<Sched<SYS_sched_setscheduler>>),
-    CALL(sched_getscheduler, kHere, kFit<Sched<SYS_sched_getscheduler>>),
-    CALL(sched_setaffinity, kHere, kFit<Sched<SYS_sched_setaffinity>>),
-    CALL(sched_getaffinity, kHere, kFit<Sched<SYS_sched_getaffinity>>),
-    CALL(prctl, kHere, kFit<Prctl>),
-    CALL(gettid, kHere, kFit<Gettid>),
-    CALL(tkill, kHere, kFit<Tkill>),
-    CALL(futex, kPark, kFit<Futex>),
-    CALL(set_tid_address, kHere, kFit<SetTidAddress>),
-    CALL(timer_create, kHere, kFit<TimerCreate>),
-    CALL(timer_delete, kHere, kFit<TimerDelete>),
-    CALL(clock_nanosleep, kPark, kFit<ClockNanosleep>),
-    CALL(exit_group, kHere, kFit<ExitGroup>),
-    CALL(epoll_wait, kPark, kFit<EpollWaitMilliseconds>),
-    CALL(tgkill, kHere, kFit<Tgkill>),
-    CALL(waitid, kPark, kFit<Waitid>),
-    CALL(openat, kWorker, kFit<Openat>),
-    CALL(pselect6, kPark, kFit<Pselect6>),
-    CALL(ppoll, kPark, kFit<Ppoll>),
-    CALL(set_robust_list, kHere, kFit<SetRobustList>),
-    CALL(splice, kWorker, kFit<Splice>),
-    CALL(tee, kPark, kFit<Tee>),
-    CALL(epoll_pwait, kPark, kFit<EpollPwait>),
-    CALL(accept4, kPark, kFit<Accept4>),
-    CALL(dup3, kHere, kFit<Dup3Flags>),
-    CALL(preadv, kWorker, kFit<Preadv>),
-    CALL(pwritev, kWorker, kFit<Pwritev>),
-    CALL(rt_tgsigqueueinfo, kHere, kFit<Tgsigqueueinfo>),
-    CALL(recvmmsg, kPark, kFit<Recvmmsg>),
-    CALL(sendmmsg, kPark, kFit<Sendmmsg>),
-    CALL(rseq, kHere, kFit<Rseq>),
-    CALL(clone3, kHere, &Clone3),
-    CALL(close_range, kHere, kFit<CloseRange>),
-    CALL(openat2, kWorker, kFit<Openat2>),
-    CALL(epoll_pwait2, kPark, kFit<EpollPwait2>),
+    CALL(read, kPark,
+         "sockets, pipes, terminals: the descriptor; files: cached, else a worker",
+         kFit<Read>),
+    CALL(write, kPark,
+         "sockets, pipes, terminals: the descriptor; files: cached, else a worker",
+         kFit<Write>),
+    CALL(open, kWorker, "cached, else a worker", kFit<Open>),
+    CALL(close, kHere, "who waits keeps the file", kFit<Close>),
+    CALL(stat, kWorker, "at once where the path is cached, else a worker", kLookAtPath),
+    CALL(lstat, kWorker, "at once where the path is cached, else a worker", kLookAtLink),
+    CALL(poll, kPark,
+         "asks with a time-out of zero, then parks on all descriptors",
+         kFit<PollMilliseconds>),
+    CALL(lseek, kHere, "data and holes are looked for by a worker", kFit<Lseek>),
+    CALL(mmap, kHere, "stacks of threads come from the arena", kFit<Mmap>),
+    CALL(mprotect, kHere, "stacks of threads come from the arena", kFit<Mprotect>),
+    CALL(munmap, kHere, "stacks of threads come from the arena", kFit<Munmap>),
+    CALL(rt_sigaction, kHere,
+         "handlers run in the user thread that a signal is for",
+         kFit<RtSigaction>),
+    CALL(rt_sigprocmask, kHere, "the mask is the user thread's", kFit<RtSigprocmask>),
+    CALL(ioctl, kHere,
+         "the mode that the program sees is remembered; what waits for a terminal or a disk is a worker's",
+         &Ioctl),
+    CALL(pread64, kWorker, "cached, else a worker", kFit<Pread>),
+    CALL(pwrite64, kWorker, "cached, else a worker", kFit<Pwrite>),
+    CALL(readv, kPark,
+         "sockets, pipes, terminals: the descriptor; files: cached, else a worker",
+         kFit<Readv>),
+    CALL(writev, kPark,
+         "sockets, pipes, terminals: the descriptor; files: cached, else a worker",
+         kFit<Writev>),
+    CALL(access, kWorker, "at once where the path is cached, else a worker", kLookAtPath),
+    CALL(select, kPark,
+         "asks with a time-out of zero, then parks on all descriptors",
+         kFit<Select>),
+    CALL(sched_yield, kHere, "lets the others run", kFit<SchedYield>),
+    CALL(msync, kWorker, "writes to the disk", kDiskCall),
+    CALL(madvise, kWorker, "reads and writes of pages by a worker", &Madvise),
+    CALL(dup, kHere, "a copy of a descriptor has its mode", kFit<Dup>),
+    CALL(dup2, kHere, "a copy of a descriptor has its mode", kFit<Dup2>),
+    CALL(pause, kPark, "until a signal comes", kFit<Pause>),
+    CALL(nanosleep, kPark, "until the time comes", kFit<Nanosleep>),
+    CALL(sendfile, kWorker, "resident pages from here, others by a worker", kFit<Sendfile>),
+    CALL(socket, kHere, "how the socket is waited for is known from its beginning", kFit<Socket>),
+    CALL(connect, kPark, "until the peer has answered", kFit<Connect>),
+    CALL(accept, kPark, "connections are handed to parked threads", kFit<Accept>),
+    CALL(sendto, kPark, "until there is room", kFit<Sendto>),
+    CALL(recvfrom, kPark, "until there is data", kFit<Recvfrom>),
+    CALL(sendmsg, kPark, "until there is room", kFit<Sendmsg>),
+    CALL(recvmsg, kPark, "until there is data", kFit<Recvmsg>),
+    CALL(shutdown, kHere, "wakes who waits on the socket", kFit<Shutdown>),
+    CALL(bind, kHere, "a socket's file is made by a worker", kFit<Bind>),
+    CALL(setsockopt, kHere, "time-outs are learnt", kFit<Setsockopt>),
+    CALL(clone, kHere, "a thread becomes a user thread", &Clone),
+    CALL(fork, kHere, "the child goes on with the calling thread", kFit<Fork>),
+    CALL(vfork, kHere, "as fork: the child may not return over its parent's frames", kFit<Fork>),
+    CALL(execve, kHere, "descriptors get the mode back that the program gave them", &Execute),
+    CALL(exit, kHere, "ends the user thread", kFit<Exit>),
+    CALL(wait4, kPark, "until the child's pidfd says that it ended", kFit<Wait4>),
+    CALL(kill, kHere, "the id of a user thread stands for its process", kFit<Kill>),
+    CALL(semop, kWorker, "tried, else a worker waits", kFit<Semop>),
+    CALL(msgsnd, kWorker, "tried, else a worker waits", kFit<Msgsnd>),
+    CALL(msgrcv, kWorker, "tried, else a worker waits", kFit<Msgrcv>),
+    CALL(fcntl, kHere, "the mode that the program sees; waits for a lock on a worker", kFit<Fcntl>),
+    CALL(flock, kWorker, "waits for a lock on a worker", kFit<Flock>),
+    CALL(fsync, kWorker, "writes to the disk", kFit<Fsync>),
+    CALL(fdatasync, kWorker, "writes to the disk", kFit<Fdatasync>),
+    CALL(truncate, kWorker, "changes the file system", kChange),
+    CALL(ftruncate, kWorker, "changes the file system", kChange),
+    CALL(getdents, kWorker, "looks at the file system by a worker", kChange),
+    CALL(chdir, kWorker, "at once where the path is cached, else a worker", kLookAtPath),
+    CALL(rename, kWorker, "changes the file system", kChange),
+    CALL(mkdir, kWorker, "changes the file system", kChange),
+    CALL(rmdir, kWorker, "changes the file system", kChange),
+    CALL(creat, kWorker, "as open", kFit<Creat>),
+    CALL(link, kWorker, "changes the file system", kChange),
+    CALL(unlink, kWorker, "changes the file system", kChange),
+    CALL(symlink, kWorker, "changes the file system", kChange),
+    CALL(readlink, kWorker, "at once where the path is cached, else a worker", kLookAtLink),
+    CALL(chmod, kWorker, "changes the file system", kChange),
+    CALL(fchmod, kWorker, "changes the file system", kChange),
+    CALL(chown, kWorker, "changes the file system", kChange),
+    CALL(fchown, kWorker, "changes the file system", kChange),
+    CALL(lchown, kWorker, "changes the file system", kChange),
+    CALL(syslog, kWorker, "the kernel log is waited for by a worker", kFit<Syslog>),
+    CALL(setuid, kHere, "changes every kernel thread of the process", &OnEveryKernelThread),
+    CALL(setgid, kHere, "changes every kernel thread of the process", &OnEveryKernelThread),
+    CALL(setreuid, kHere, "changes every kernel thread of the process", &OnEveryKernelThread),
+    CALL(setregid, kHere, "changes every kernel thread of the process", &OnEveryKernelThread),
+    CALL(setgroups, kHere, "changes every kernel thread of the process", &OnEveryKernelThread),
+    CALL(setresuid, kHere, "changes every kernel thread of the process", &OnEveryKernelThread),
+    CALL(setresgid, kHere, "changes every kernel thread of the process", &OnEveryKernelThread),
+    CALL(setfsuid, kHere, "changes every kernel thread of the process", &OnEveryKernelThread),
+    CALL(setfsgid, kHere, "changes every kernel thread of the process", &OnEveryKernelThread),
+    CALL(capget, kHere,
+         "capabilities are those of every kernel thread of the process",
+         kFit<Capget>),
+    CALL(capset, kHere, "changes every kernel thread of the process", kFit<Capset>),
+    CALL(rt_sigpending, kHere, "the mask is the user thread's", kFit<RtSigpending>),
+    CALL(rt_sigtimedwait, kPark, "pending signals, else a signalfd", kFit<RtSigtimedwait>),
+    CALL(rt_sigsuspend, kPark, "the mask is the user thread's", kFit<RtSigsuspend>),
+    CALL(sigaltstack, kHere, "the user thread's stack for handlers", kFit<Sigaltstack>),
+    CALL(utime, kWorker, "changes the file system", kChange),
+    CALL(mknod, kWorker, "changes the file system", kChange),
+    CALL(personality, kHere, "changes every kernel thread of the process", &Personality),
+    CALL(statfs, kWorker, "looks at the file system by a worker", kChange),
+    CALL(fstatfs, kWorker, "looks at the file system by a worker", kChange),
+    CALL(getpriority, kHere,
+         "acts on the kernel thread that runs the thread named",
+         &Priority<PRIO_PROCESS>),
+    CALL(setpriority, kHere,
+         "acts on the kernel thread that runs the thread named",
+         &Priority<PRIO_PROCESS>),
+    CALL(sched_setparam, kHere,
+         "acts on the kernel thread that runs the thread named",
+         kFit<Sched<SYS_sched_setparam>>),
+    CALL(sched_getparam, kHere,
+         "acts on the kernel thread that runs the thread named",
+         kFit<Sched<SYS_sched_getparam>>),
+    CALL(sched_setscheduler, kHere,
+         "acts on the kernel thread that runs the thread named",
+         kFit<Sched<SYS_sched_setscheduler>>),
+    CALL(sched_getscheduler, kHere,
+         "acts on the kernel thread that runs the thread named",
+         kFit<Sched<SYS_sched_getscheduler>>),
+    CALL(sched_rr_get_interval, kHere,
+         "acts on the kernel thread that runs the thread named",
+         &OnKernelThreadOf<0>),
+    CALL(mlock, kWorker, "reads pages in by a worker", kDiskCall),
+    CALL(mlockall, kWorker, "reads pages in by a worker", kDiskCall),
+    CALL(pivot_root, kWorker, "mounts, quotas, swap: by a worker", kChange),
+    CALL(prctl, kHere,
+         "names are the user thread's; what Linux keeps for each kernel thread is set on all",
+         &Prctl),
+    CALL(arch_prctl, kHere, "FS is the user thread's, GS is the runtime's", kFit<ArchPrctl>),
+    CALL(chroot, kWorker, "mounts, quotas, swap: by a worker", kChange),
+    CALL(sync, kWorker, "writes to the disk", kDiskCall),
+    CALL(acct, kWorker, "mounts, quotas, swap: by a worker", kChange),
+    CALL(mount, kWorker, "mounts, quotas, swap: by a worker", kChange),
+    CALL(umount2, kWorker, "mounts, quotas, swap: by a worker", kChange),
+    CALL(swapon, kWorker, "mounts, quotas, swap: by a worker", kChange),
+    CALL(swapoff, kWorker, "mounts, quotas, swap: by a worker", kChange),
+    CALL(reboot, kWorker, "modules and machines: by a worker", kChange),
+    CALL(init_module, kWorker, "modules and machines: by a worker", kChange),
+    CALL(delete_module, kWorker, "modules and machines: by a worker", kChange),
+    CALL(quotactl, kWorker, "mounts, quotas, swap: by a worker", kChange),
+    CALL(gettid, kHere, "the user thread's id", kFit<Gettid>),
+    CALL(readahead, kWorker, "reads ahead by a worker", kDiskCall),
+    CALL(setxattr, kWorker, "changes the file system", kChange),
+    CALL(lsetxattr, kWorker, "changes the file system", kChange),
+    CALL(fsetxattr, kWorker, "changes the file system", kChange),
+    CALL(getxattr, kWorker, "at once where the path is cached, else a worker", kLookAtPath),
+    CALL(lgetxattr, kWorker, "at once where the path is cached, else a worker", kLookAtLink),
+    CALL(listxattr, kWorker, "at once where the path is cached, else a worker", kLookAtPath),
+    CALL(llistxattr, kWorker, "at once where the path is cached, else a worker", kLookAtLink),
+    CALL(removexattr, kWorker, "changes the file system", kChange),
+    CALL(lremovexattr, kWorker, "changes the file system", kChange),
+    CALL(fremovexattr, kWorker, "changes the file system", kChange),
+    CALL(tkill, kHere, "signals the user thread", kFit<Tkill>),
+    CALL(futex, kPark, "parks on the address; shared ones on a worker", kFit<Futex>),
+    CALL(sched_setaffinity, kHere,
+         "acts on the kernel thread that runs the thread named",
+         kFit<Sched<SYS_sched_setaffinity>>),
+    CALL(sched_getaffinity, kHere,
+         "acts on the kernel thread that runs the thread named",
+         kFit<Sched<SYS_sched_getaffinity>>),
+    CALL(io_destroy, kWorker, "submitting may wait for the disk, ending waits for it", kDiskCall),
+    CALL(io_getevents, kWorker, "what is complete at once, else a worker waits", kFit<IoGetevents>),
+    CALL(io_submit, kWorker, "submitting may wait for the disk, ending waits for it", kDiskCall),
+    CALL(getdents64, kWorker, "looks at the file system by a worker", kChange),
+    CALL(set_tid_address, kHere, "the user thread's id", kFit<SetTidAddress>),
+    CALL(semtimedop, kWorker, "tried, else a worker waits", kFit<Semtimedop>),
+    CALL(fadvise64, kWorker, "reads ahead by a worker", kFit<Fadvise64>),
+    CALL(timer_create, kHere, "timers that signal a user thread", kFit<TimerCreate>),
+    CALL(timer_delete, kHere, "timers that signal a user thread", kFit<TimerDelete>),
+    CALL(clock_nanosleep, kPark, "until the time comes", kFit<ClockNanosleep>),
+    CALL(exit_group, kHere, "reports what was asked for, then ends the process", kFit<ExitGroup>),
+    CALL(epoll_wait, kPark,
+         "the program's epoll is itself waited for",
+         kFit<EpollWaitMilliseconds>),
+    CALL(tgkill, kHere, "signals the user thread", kFit<Tgkill>),
+    CALL(utimes, kWorker, "changes the file system", kChange),
+    CALL(mq_timedsend, kWorker, "tried, else a worker waits", kFit<MqTimedsend>),
+    CALL(mq_timedreceive, kWorker, "tried, else a worker waits", kFit<MqTimedreceive>),
+    CALL(kexec_load, kWorker, "modules and machines: by a worker", kChange),
+    CALL(waitid, kPark, "until the child's pidfd says that it ended", kFit<Waitid>),
+    CALL(ioprio_set, kHere,
+         "acts on the kernel thread that runs the thread named",
+         &Priority<kIoprioWhoProcess>),
+    CALL(ioprio_get, kHere,
+         "acts on the kernel thread that runs the thread named",
+         &Priority<kIoprioWhoProcess>),
+    CALL(inotify_add_watch, kWorker,
+         "at once where the path is cached, else a worker",
+         kLookAtSecond),
+    CALL(openat, kWorker, "cached, else a worker", kFit<Openat>),
+    CALL(mkdirat, kWorker, "changes the file system", kChange),
+    CALL(mknodat, kWorker, "changes the file system", kChange),
+    CALL(fchownat, kWorker, "changes the file system", kChange),
+    CALL(futimesat, kWorker, "changes the file system", kChange),
+    CALL(newfstatat, kWorker,
+         "at once where the path is cached, else a worker",
+         kLookInFlagsFourth),
+    CALL(unlinkat, kWorker, "changes the file system", kChange),
+    CALL(renameat, kWorker, "changes the file system", kChange),
+    CALL(linkat, kWorker, "changes the file system", kChange),
+    CALL(symlinkat, kWorker, "changes the file system", kChange),
+    CALL(readlinkat, kWorker, "at once where the path is cached, else a worker", kLookInLink),
+    CALL(fchmodat, kWorker, "changes the file system", kChange),
+    CALL(faccessat, kWorker, "at once where the path is cached, else a worker", kLookIn),
+    CALL(pselect6, kPark,
+         "asks with a time-out of zero, then parks on all descriptors",
+         kFit<Pselect6>),
+    CALL(ppoll, kPark, "asks with a time-out of zero, then parks on all descriptors", kFit<Ppoll>),
+    CALL(unshare, kHere, "changes the scheduler's kernel thread; workers follow", &Unshare),
+    CALL(set_robust_list, kHere, "kept for the user thread", kFit<SetRobustList>),
+    CALL(get_robust_list, kHere, "kept for the user thread", kFit<GetRobustList>),
+    CALL(splice, kWorker, "pipes and sockets are waited for, files are a worker's", kFit<Splice>),
+    CALL(tee, kPark, "both pipes are waited for", kFit<Tee>),
+    CALL(sync_file_range, kWorker, "writes to the disk", kDiskCall),
+    CALL(vmsplice, kPark, "until the pipe has room, or data", kFit<Vmsplice>),
+    CALL(utimensat, kWorker, "changes the file system", kChange),
+    CALL(epoll_pwait, kPark, "the program's epoll is itself waited for", kFit<EpollPwait>),
+    CALL(fallocate, kWorker, "changes the file system", kChange),
+    CALL(accept4, kPark, "connections are handed to parked threads", kFit<Accept4>),
+    CALL(dup3, kHere, "a copy of a descriptor has its mode", kFit<Dup3Flags>),
+    CALL(preadv, kWorker, "cached, else a worker", kFit<Preadv>),
+    CALL(pwritev, kWorker, "cached, else a worker", kFit<Pwritev>),
+    CALL(rt_tgsigqueueinfo, kHere, "signals the user thread", kFit<Tgsigqueueinfo>),
+    CALL(recvmmsg, kPark, "until there is data", kFit<Recvmmsg>),
+    CALL(fanotify_mark, kWorker, "mounts, quotas, swap: by a worker", kChange),
+    CALL(prlimit64, kHere,
+         "acts on the kernel thread that runs the thread named",
+         &OnKernelThreadOf<0>),
+    CALL(name_to_handle_at, kWorker,
+         "at once where the path is cached, else a worker",
+         kLookInFlagsFifth),
+    CALL(open_by_handle_at, kWorker, "looks a handle up by a worker", kChange),
+    CALL(syncfs, kWorker, "writes to the disk", kDiskCall),
+    CALL(sendmmsg, kPark, "until there is room", kFit<Sendmmsg>),
+    CALL(setns, kHere, "changes the scheduler's kernel thread; workers follow", &Setns),
+    CALL(finit_module, kWorker, "modules and machines: by a worker", kChange),
+    CALL(sched_setattr, kHere,
+         "acts on the kernel thread that runs the thread named",
+         &OnKernelThreadOf<0>),
+    CALL(sched_getattr, kHere,
+         "acts on the kernel thread that runs the thread named",
+         &OnKernelThreadOf<0>),
+    CALL(renameat2, kWorker, "changes the file system", kChange),
+    CALL(seccomp, kHere, "changes every kernel thread of the process", kFit<Seccomp>),
+    CALL(getrandom, kWorker,
+         "at once, but before the machine has gathered randomness",
+         kFit<Getrandom>),
+    CALL(kexec_file_load, kWorker, "modules and machines: by a worker", kChange),
+    CALL(execveat, kHere, "descriptors get the mode back that the program gave them", &Execute),
+    CALL(mlock2, kWorker, "reads pages in by a worker", kDiskCall),
+    CALL(copy_file_range, kWorker, "copies by a worker", kDiskCall),
+    CALL(preadv2, kWorker, "cached, else a worker", &Preadv2),
+    CALL(pwritev2, kWorker, "cached, else a worker", &Pwritev2),
+    CALL(statx, kWorker, "at once where the path is cached, else a worker", kLookInFlagsThird),
+    CALL(io_pgetevents, kWorker,
+         "what is complete at once, else a worker waits",
+         kFit<IoPgetevents>),
+    CALL(rseq, kHere, "libc is told to ask for the processor", kFit<Rseq>),
+    CALL(io_uring_setup, kHere,
+         "rings that only this kernel thread could name are refused",
+         kFit<IoUringSetup>),
+    CALL(io_uring_enter, kPark, "submits, then parks on the ring", kFit<IoUringEnter>),
+    CALL(io_uring_register, kHere,
+         "rings that only this kernel thread could name are refused",
+         kFit<IoUringRegister>),
+    CALL(open_tree, kWorker, "mounts, quotas, swap: by a worker", kChange),
+    CALL(move_mount, kWorker, "mounts, quotas, swap: by a worker", kChange),
+    CALL(fsopen, kWorker, "mounts, quotas, swap: by a worker", kChange),
+    CALL(fsconfig, kWorker, "mounts, quotas, swap: by a worker", kChange),
+    CALL(fsmount, kWorker, "mounts, quotas, swap: by a worker", kChange),
+    CALL(fspick, kWorker, "mounts, quotas, swap: by a worker", kChange),
+    CALL(clone3, kHere, "a thread becomes a user thread", &Clone3),
+    CALL(close_range, kHere, "who waits keeps the file", kFit<CloseRange>),
+    CALL(openat2, kWorker, "cached, else a worker", kFit<Openat2>),
+    CALL(faccessat2, kWorker,
+         "at once where the path is cached, else a worker",
+         kLookInFlagsFourth),
+    CALL(epoll_pwait2, kPark, "the program's epoll is itself waited for", kFit<EpollPwait2>),
+    CALL(mount_setattr, kWorker, "mounts, quotas, swap: by a worker", kChange),
+    CALL(quotactl_fd, kWorker, "mounts, quotas, swap: by a worker", kChange),
+    CALL(landlock_restrict_self, kHere,
+         "changes every kernel thread of the process",
+         &OnEveryKernelThread),
+    {452, "fchmodat2", kWorker, "changes the file system", kChange},
+    {457, "statmount", kWorker, "looks at the file system by a worker", kChange},
+    {463, "setxattrat", kWorker, "changes the file system", kChange},
+    {464, "getxattrat", kWorker, "looks at the file system by a worker", kChange},
+    {465, "listxattrat", kWorker, "looks at the file system by a worker", kChange},
+    {466, "removexattrat", kWorker, "changes the file system", kChange},
+    {467, "open_tree_attr", kWorker, "mounts, quotas, swap: by a worker", kChange},
+    {468, "file_getattr", kWorker, "looks at the file system by a worker", kChange},
+    {469, "file_setattr", kWorker, "changes the file system", kChange},
 };
 #undef CALL
+// clang-format on
 
 constexpr long kNumbers = 512;
 
@@ -235,6 +364,7 @@ struct Index {
   }
 };
 constexpr Index kIndex;
+static_assert(sizeof kTable / sizeof kTable[0] < 256);
 
 }  // namespace
 
@@ -248,12 +378,21 @@ const TableEntry* FindCall(long nr) {
 
 bool TableWants(long nr) { return FindCall(nr) != nullptr; }
 
+Answer AnswerOf(long nr) {
+  if (const TableEntry* entry = FindCall(nr)) return entry->answer;
+  const PassedCall* call = FindPassed(nr);
+  return call == nullptr ? Answer::kMayBlock : call->answer;
+}
+
+const char* CallName(long nr) {
+  if (const TableEntry* entry = FindCall(nr)) return entry->name;
+  const PassedCall* call = FindPassed(nr);
+  return call == nullptr ? "unknown" : call->name;
+}
+
 long Dispatch(Scheduler* scheduler, Registers* r) {
   const TableEntry* entry = FindCall(static_cast<long>(r->rax));
-  if (entry != nullptr) return entry->handler(scheduler, r);
-  return RawSyscall6(static_cast<long>(r->rax), static_cast<long>(r->rdi),
-                     static_cast<long>(r->rsi), static_cast<long>(r->rdx),
-                     static_cast<long>(r->r10), static_cast<long>(r->r8), static_cast<long>(r->r9));
+  return entry != nullptr ? entry->handler(scheduler, r) : Pass(r);
 }
 
 namespace {
@@ -281,9 +420,7 @@ long Foreign(Registers* r) {
     }
     return bobbin_clone_with_registers(static_cast<long>(r->rax), r, &child);
   }
-  return RawSyscall6(static_cast<long>(r->rax), static_cast<long>(r->rdi),
-                     static_cast<long>(r->rsi), static_cast<long>(r->rdx),
-                     static_cast<long>(r->r10), static_cast<long>(r->r8), static_cast<long>(r->r9));
+  return CallHere(*r);
 }
 
 }  // namespace

@@ -43,14 +43,15 @@ long RunInterruptibly(WorkItem* item) {
   return result;
 }
 
-long RunOnce(Scheduler* scheduler, Lane lane, long (*work)(void*), void* argument) {
+long RunOnce(Scheduler* scheduler, Lane lane, long (*work)(void*), void* argument,
+             bool interruptible) {
   WorkerCall call;
   call.lane = lane;
   call.work = work;
   call.argument = argument;
   call.thread = scheduler->current();
   call.run = &RunInterruptibly;
-  if (!CanBeKicked(call)) {
+  if (!interruptible || !CanBeKicked(call)) {
     call.run = [](WorkItem* item) {
       auto* self = static_cast<WorkerCall*>(item);
       return self->work(self->argument);
@@ -60,39 +61,49 @@ long RunOnce(Scheduler* scheduler, Lane lane, long (*work)(void*), void* argumen
   // ready.
   call.done = [](WorkItem* item) { Scheduler::MakeReady(static_cast<WorkerCall*>(item)->thread); };
   RuntimeSection section(scheduler);
-  if (scheduler->TakeInterruption()) return -EINTR;
+  if (interruptible && scheduler->TakeInterruption()) return -EINTR;
   ++scheduler->counters().worker_calls;
   if (!runtime().workers.Submit(&call))
     return work(argument);  // no kernel thread to be had: slow beats wrong
   ParkRequest request;
   request.waiting = Waiting::kWorker;
   request.object = &call;
-  request.withdraw = &WithdrawCall;
-  request.interruptible = true;
+  if (interruptible) request.withdraw = &WithdrawCall;
+  request.interruptible = interruptible;
   Wake wake = scheduler->Park(request);
   scheduler->timers().Disarm(&call.thread->timer);
   return wake == Wake::kWoken ? call.result : -EINTR;
 }
 
+long MakePlainCall(void* argument) {
+  auto* plain = static_cast<PlainCall*>(argument);
+  return RawSyscall6(plain->nr, plain->a, plain->b, plain->c, plain->d, plain->e, plain->f);
+}
+
 }  // namespace
 
-long RunOnWorker(Scheduler* scheduler, Lane lane, long (*work)(void*), void* argument) {
+long RunOnWorker(Scheduler* scheduler, Lane lane, long (*work)(void*), void* argument,
+                 SignalEffect on_signal) {
+  if (on_signal == SignalEffect::kWait) return RunOnce(scheduler, lane, work, argument, false);
   for (;;) {
-    long result = RunOnce(scheduler, lane, work, argument);
-    if (result != -EINTR || !GoesOn(scheduler)) return result;
+    long result = RunOnce(scheduler, lane, work, argument, true);
+    if (result != -EINTR) return result;
+    bool goes_on = on_signal == SignalEffect::kEnd ? GoesOnUnhandled(scheduler) : GoesOn(scheduler);
+    if (!goes_on) return result;
   }
 }
 
 long CallOnWorker(Scheduler* scheduler, Lane lane, long nr, long a, long b, long c, long d, long e,
                   long f) {
   PlainCall call = {nr, a, b, c, d, e, f};
-  return RunOnWorker(
-      scheduler, lane,
-      [](void* argument) {
-        auto* plain = static_cast<PlainCall*>(argument);
-        return RawSyscall6(plain->nr, plain->a, plain->b, plain->c, plain->d, plain->e, plain->f);
-      },
-      &call);
+  return RunOnWorker(scheduler, lane, &MakePlainCall, &call);
+}
+
+long CallOnWorker(Scheduler* scheduler, Lane lane, SignalEffect on_signal, const Registers& r) {
+  PlainCall call = {static_cast<long>(r.rax), static_cast<long>(r.rdi), static_cast<long>(r.rsi),
+                    static_cast<long>(r.rdx), static_cast<long>(r.r10), static_cast<long>(r.r8),
+                    static_cast<long>(r.r9)};
+  return RunOnWorker(scheduler, lane, &MakePlainCall, &call, on_signal);
 }
 
 }  // namespace bobbin
