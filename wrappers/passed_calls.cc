@@ -1,5 +1,7 @@
 #include "wrappers/passed_calls.h"
 
+#include "wrappers/audit.h"
+
 namespace bobbin {
 
 namespace {
@@ -201,6 +203,7 @@ const PassedCall* FindPassed(long nr) {
 
 long Pass(const Registers* r) {
   const PassedCall* call = FindPassed(static_cast<long>(r->rax));
+  if (__builtin_expect(runtime().run.audit, 0)) NotePassed(static_cast<long>(r->rax));
   if (call == nullptr || call->answer == kMayBlock) {
     MayBlock(call == nullptr ? "a system call newer than this library" : call->name);
   } else if (call->answer == kRefused) {
@@ -213,7 +216,9 @@ long Pass(const Registers* r) {
 
 void DieStrict(const char* call) {
   Warn("BOBBIN_STRICT: this call may hold up every thread of its scheduler:");
-  Die(call);
+  Warn(call);
+  WriteBacktrace(2);
+  Die("aborting");
 }
 
 }  // namespace bobbin

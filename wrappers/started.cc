@@ -10,7 +10,7 @@
 #include "runtime/report_descriptor.h"
 #include "runtime/runtime.h"
 #include "runtime/text.h"
-#include "wrappers/ways_in/dispatch.h"
+#include "wrappers/audit.h"
 
 namespace bobbin {
 

@@ -11,9 +11,12 @@
 #ifndef BOBBIN_WRAPPERS_WAYS_IN_DISPATCH_H_
 #define BOBBIN_WRAPPERS_WAYS_IN_DISPATCH_H_
 
+#include <cstddef>
 #include <cstdint>
 
 namespace bobbin {
+
+struct TrappedSite;
 
 // Finds this library's own text. Requires: called once before the two below.
 // Returns: "" or why dispatch and preemption cannot be had.
@@ -32,8 +35,9 @@ void StopDispatch();
 // -errno of prctl(2).
 long DispatchThisThread(bool on);
 
-// Writes what was trapped, where and how often, and what was let through. Callers: anyone, at exit.
-void WriteAudit(int fd);
+// The place `n` of the table of trapped sites, below TrappedSites::kCapacity. Callers: anyone, for
+// a report.
+const TrappedSite& TrappedSiteAt(size_t n);
 
 }  // namespace bobbin
 
