@@ -31,7 +31,7 @@ class Mariadb:
         "/usr/sbin/mariadbd", "--no-defaults", f"--datadir={run.path('data')}", f"--bind-address={run.address}",
         f"--port={self.port}", f"--socket={run.path('socket')}", f"--pid-file={run.path('pid')}",
         "--skip-name-resolve", "--innodb-buffer-pool-size=32M", "--innodb-log-file-size=16M", "--max-connections=200",
-        "--thread-handling=one-thread-per-connection", *os.environ.get("MARIADB_FLAGS", "").split(), *as_root())
+        "--thread-handling=one-thread-per-connection", *as_root())
     self.server.wait_until_listening(run.path("socket"))
 
   def command(self):

@@ -10,6 +10,7 @@ NAME is a module beside this file without its _test: python_http, mariadb, … W
 import argparse
 import importlib
 import os
+import signal
 import sys
 import time
 
@@ -30,6 +31,7 @@ def main():
   parser.add_argument("--runs", type=int, default=1)
   parser.add_argument("--build", default=os.path.join(HERE, "../../build/release"))
   args = parser.parse_args()
+  signal.signal(signal.SIGTERM, lambda *unused: sys.exit(1))  # through every `with`
   scenario = importlib.import_module(f"{args.name}_test").scenario
   build = os.path.abspath(args.build)
   modes = args.mode or ["one_scheduler", "two_schedulers"]

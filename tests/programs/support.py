@@ -53,9 +53,8 @@ def command_in(mode, build, command):
     return command, environment
   launcher = os.path.join(build, "bin/bobbin")
   if not os.path.exists(launcher):
-    environment.update(LD_PRELOAD=os.path.join(build, "lib/libbobbin.so"), BOBBIN_SCHEDULERS=str(mode.schedulers),
-                       BOBBIN_DISPATCH="on", BOBBIN_QUANTUM=str(QUANTUM_MS))
-    return command, environment
+    return ["env", f"LD_PRELOAD={build}/lib/libbobbin.so", f"BOBBIN_SCHEDULERS={mode.schedulers}", "BOBBIN_DISPATCH=on",
+            f"BOBBIN_QUANTUM={QUANTUM_MS}", *command], environment
   return [launcher, "run", f"--schedulers={mode.schedulers}", f"--quantum={QUANTUM_MS}", *command], environment
 
 
@@ -242,6 +241,8 @@ class Run:
     variables.update(environment or {})
     said = self.path(f"said-{len(self.servers)}")
     with open(said, "w", encoding="utf-8") as file:
+      # It ends with this process even where that is killed.
+      argv = ["setpriv", "--pdeathsig=KILL", "--", *argv]
       process = subprocess.Popen(argv, env=variables, cwd=self.directory, stdin=subprocess.DEVNULL, stdout=file,
                                  stderr=subprocess.STDOUT)
     self.servers.append(Server(process, argv, said))
