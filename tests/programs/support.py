@@ -52,10 +52,8 @@ def command_in(mode, build, command):
   if mode.schedulers == 0:
     return command, environment
   launcher = os.path.join(build, "bin/bobbin")
-  if not os.path.exists(launcher):
-    return ["env", f"LD_PRELOAD={build}/lib/libbobbin.so", f"BOBBIN_SCHEDULERS={mode.schedulers}", "BOBBIN_DISPATCH=on",
-            f"BOBBIN_QUANTUM={QUANTUM_MS}", *command], environment
-  return [launcher, "run", f"--schedulers={mode.schedulers}", f"--quantum={QUANTUM_MS}", *command], environment
+  return [launcher, "run", f"--schedulers={mode.schedulers}", f"--quantum={QUANTUM_MS}", "--otherwise=refuse",
+          *command], environment
 
 
 def own_address():
