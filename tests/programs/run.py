@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Runs the test of one program: once on kernel threads, then under Bobbin, and compares what was seen.
 
-usage: run.py NAME [--mode=one_scheduler|two_schedulers|kernel_threads]... [--runs=N] [--build=DIR]
+usage: run.py NAME [--mode=one_scheduler|two_schedulers|kernel_threads]... [--runs=N] [--flag=FLAG]... [--build=DIR]
 
 NAME is a module beside this file without its _test: python_http, mariadb, … Without --mode both Bobbin modes run.
---runs repeats each N times against the same run on kernel threads. Exits 0 when every run saw the same.
+--runs repeats each N times against the same run on kernel threads. FLAG is one of bobbin run's, such as --quantum=1.
+Exits 0 when every run saw the same.
 """
 
 import argparse
@@ -19,8 +20,8 @@ import support
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
-def run_once(scenario, mode, build):
-  with support.Run(mode, build) as run:
+def run_once(scenario, mode, build, flags=()):
+  with support.Run(mode, build, flags) as run:
     return scenario(run)
 
 
@@ -29,6 +30,7 @@ def main():
   parser.add_argument("name")
   parser.add_argument("--mode", action="append", choices=sorted(support.MODES))
   parser.add_argument("--runs", type=int, default=1)
+  parser.add_argument("--flag", action="append", default=[])
   parser.add_argument("--build", default=os.path.join(HERE, "../../build/release"))
   args = parser.parse_args()
   signal.signal(signal.SIGTERM, lambda *unused: sys.exit(1))  # through every `with`
@@ -42,8 +44,9 @@ def main():
     for mode in modes:
       for number in range(args.runs):
         started = time.monotonic()
-        support.compare(expected, run_once(scenario, support.MODES[mode], build))
-        print(f"{args.name}: {mode}: run {number + 1} of {args.runs}: same, {time.monotonic() - started:.1f} s", flush=True)
+        support.compare(expected, run_once(scenario, support.MODES[mode], build, args.flag))
+        seconds = time.monotonic() - started
+        print(f"{args.name}: {mode}: run {number + 1} of {args.runs}: same, {seconds:.1f} s", flush=True)
   except support.Failure as failure:
     print(f"{args.name}: {failure}", file=sys.stderr)
     return 1

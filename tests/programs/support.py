@@ -21,7 +21,6 @@ import threading
 import time
 
 GUARD_SECONDS = 90  # ends a hang; nothing is measured against it
-QUANTUM_MS = 10
 
 Mode = collections.namedtuple("Mode", "name schedulers")
 KERNEL_THREADS = Mode("kernel_threads", 0)
@@ -46,19 +45,20 @@ def plain_environment():
           if not name.startswith("BOBBIN") and name not in ("LD_LIBRARY_PATH", "LD_PRELOAD")}
 
 
-def command_in(mode, build, command):
-  """Returns: the command line and the environment that run `command` in `mode`."""
+def command_in(mode, build, flags, command):
+  """Returns: the command line and the environment that run `command` in `mode`, with more flags for bobbin run."""
   environment = plain_environment()
   if mode.schedulers == 0:
     return command, environment
   launcher = os.path.join(build, "bin/bobbin")
-  return [launcher, "run", f"--schedulers={mode.schedulers}", f"--quantum={QUANTUM_MS}", "--otherwise=refuse",
-          *command], environment
+  return [launcher, "run", f"--schedulers={mode.schedulers}", "--otherwise=refuse", *flags, *command], environment
 
 
 def own_address():
-  """Returns: a loopback address that no other process here uses. A port of it, chosen by the kernel, stays free: clients
-  leave from 127.0.0.1."""
+  """Returns: a loopback address that no other process here uses.
+
+  A port of it, chosen by the kernel, stays free: clients leave from 127.0.0.1.
+  """
   pid = os.getpid()
   return f"127.{1 + (pid >> 16) % 200}.{(pid >> 8) & 255}.{pid & 255}"
 
@@ -192,9 +192,10 @@ class Server(Process):
 class Run:
   """One run of a scenario in one mode: where it may write, where it may listen, and what it started."""
 
-  def __init__(self, mode, build):
+  def __init__(self, mode, build, flags=()):
     self.mode = mode
     self.build = build
+    self.flags = flags
     self.address = own_address()
     self.directory = tempfile.mkdtemp(prefix="bobbin-programs-")
     self.servers = []
@@ -206,7 +207,8 @@ class Run:
     for server in self.servers:
       self._end(server)
       if error is not None:
-        print(f"--- {' '.join(server.command)}: exit {server.process.returncode}\n{server.said()[-3000:]}", file=sys.stderr)
+        status = server.process.returncode
+        print(f"--- {' '.join(server.command)}: exit {status}\n{server.said()[-3000:]}", file=sys.stderr)
     shutil.rmtree(self.directory, ignore_errors=True)
 
   @staticmethod
@@ -235,7 +237,7 @@ class Run:
 
   def start(self, *command, environment=None):
     """Starts `command` in this run's mode, in the run's own directory."""
-    argv, variables = command_in(self.mode, self.build, list(command))
+    argv, variables = command_in(self.mode, self.build, self.flags, list(command))
     variables.update(environment or {})
     said = self.path(f"said-{len(self.servers)}")
     with open(said, "w", encoding="utf-8") as file:
