@@ -109,8 +109,11 @@ def unlike(values):
 
 def client(command, text=None):
   """Runs a client program on kernel threads. Returns: its standard output. Fails with its words if it did."""
-  done = subprocess.run(command, input=text, env=plain_environment(), capture_output=True, text=True,
-                        timeout=GUARD_SECONDS, check=False)
+  try:
+    done = subprocess.run(command, input=text, env=plain_environment(), capture_output=True, text=True,
+                          timeout=GUARD_SECONDS, check=False)
+  except subprocess.TimeoutExpired:
+    raise Failure(f"{' '.join(command)} does not end") from None
   check(done.returncode == 0, f"{' '.join(command)} ended with {done.returncode}: {done.stderr}{done.stdout}")
   return done.stdout
 
