@@ -1,10 +1,10 @@
-/* A server on libmicrohttpd, with a thread for each connection, as its manual shows: what a program written for it looks
-   like. It knows nothing of Bobbin.
+/* A server on libmicrohttpd, with a thread for each connection, as its manual shows: what a program
+   written for it looks like. It knows nothing of Bobbin.
 
    usage: microhttpd_server ADDRESS PORT FILE
 
-   GET /file sends FILE from its descriptor, any other GET a line of text, POST counts the bytes of its body. SIGTERM or
-   SIGINT stops it. */
+   GET /file sends FILE from its descriptor, any other GET a line of text, POST counts the bytes of
+   its body. SIGTERM or SIGINT stops it. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -19,7 +19,8 @@
 
 static const char *served;
 
-static enum MHD_Result send_text(struct MHD_Connection *connection, unsigned status, const char *text) {
+static enum MHD_Result send_text(struct MHD_Connection *connection, unsigned status,
+                                 const char *text) {
   struct MHD_Response *response =
       MHD_create_response_from_buffer(strlen(text), (void *)text, MHD_RESPMEM_MUST_COPY);
   enum MHD_Result result = MHD_queue_response(connection, status, response);
@@ -30,7 +31,8 @@ static enum MHD_Result send_text(struct MHD_Connection *connection, unsigned sta
 static enum MHD_Result send_file(struct MHD_Connection *connection) {
   struct stat about;
   int fd = open(served, O_RDONLY);
-  if (fd < 0 || fstat(fd, &about) != 0) return send_text(connection, MHD_HTTP_NOT_FOUND, strerror(errno));
+  if (fd < 0 || fstat(fd, &about) != 0)
+    return send_text(connection, MHD_HTTP_NOT_FOUND, strerror(errno));
   struct MHD_Response *response = MHD_create_response_from_fd(about.st_size, fd);
   enum MHD_Result result = MHD_queue_response(connection, MHD_HTTP_OK, response);
   MHD_destroy_response(response);
@@ -77,10 +79,12 @@ int main(int argc, char **argv) {
   sigaddset(&stops, SIGTERM);
   sigaddset(&stops, SIGINT);
   pthread_sigmask(SIG_BLOCK, &stops, NULL);
-  struct MHD_Daemon *daemon = MHD_start_daemon(
-      MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_ERROR_LOG, 0, NULL,
-      NULL, &answer, NULL, MHD_OPTION_SOCK_ADDR, (struct sockaddr *)&address, MHD_OPTION_CONNECTION_LIMIT, 2000u,
-      MHD_OPTION_NOTIFY_COMPLETED, &completed, NULL, MHD_OPTION_END);
+  struct MHD_Daemon *daemon =
+      MHD_start_daemon(MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD |
+                           MHD_USE_POLL | MHD_USE_ERROR_LOG,
+                       0, NULL, NULL, &answer, NULL, MHD_OPTION_SOCK_ADDR,
+                       (struct sockaddr *)&address, MHD_OPTION_CONNECTION_LIMIT, 2000u,
+                       MHD_OPTION_NOTIFY_COMPLETED, &completed, NULL, MHD_OPTION_END);
   if (daemon == NULL) return 1;
   sigwait(&stops, &caught);
   MHD_stop_daemon(daemon);
