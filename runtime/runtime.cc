@@ -69,6 +69,27 @@ void Die(const char* text) {
   __builtin_unreachable();
 }
 
+namespace {
+
+// What libc told the kernel about the main thread before we came: where its end is announced
+// (set_tid_address(2)) and its list of robust mutexes.
+void LearnOfMain(Thread* main) {
+  uint32_t* word = nullptr;
+  if (RawSyscall(SYS_prctl, PR_GET_TID_ADDRESS, &word, 0, 0, 0) < 0) {
+    // A kernel without checkpoints does not tell. libc keeps the word near its thread pointer.
+    constexpr int kWords = 256;
+    auto* block = reinterpret_cast<uint32_t*>(ReadFsBase());
+    for (int i = 0; i < kWords && word == nullptr; ++i) {
+      if (block[i] == static_cast<uint32_t>(main->tid)) word = &block[i];
+    }
+  }
+  main->clear_tid = word;
+  size_t size;
+  RawSyscall(SYS_get_robust_list, 0, &main->robust_list, &size);
+}
+
+}  // namespace
+
 bool Runtime::Start(const Options& initial) {
   options = initial;
   auto fail = [this](const char* reason) {
@@ -94,6 +115,7 @@ bool Runtime::Start(const Options& initial) {
   scheduler_count.store(1, std::memory_order_release);
   first->Adopt(main);
   RawSyscall(SYS_prctl, PR_GET_NAME, main->name);
+  LearnOfMain(main);
   main->signal_mask = first->kernel_mask;
   main->mask_slot = masks.Add(main->signal_mask);
   active = true;
@@ -179,8 +201,7 @@ void Runtime::ResetAfterFork() {
   Scheduler* scheduler = Scheduler::Current();
   Thread* survivor = scheduler->current();
   pid = static_cast<int>(RawSyscall(SYS_getpid));
-  threads.KeepOnly(survivor);
-  survivor->tid = pid;
+  threads.KeepOnly(survivor, pid);
   parking.Clear();
   stacks.ResetAfterFork();
   survivor->mask_slot = masks.Reset(survivor->signal_mask);

@@ -12,9 +12,12 @@ namespace {
 
 // Ids of user threads lie above every id the kernel gives (PID_MAX_LIMIT is 2^22) and below 2^30,
 // which futexes of priority-inheriting mutexes can hold: a slot of 20 bits, and above it a count
-// from 4 to 1023 that tells its uses apart.
+// from 4 to 1023 that tells its uses apart. Both depend on the process: a mutex shared by two
+// processes tells its owner by this id (recursive, error-checking, robust and priority-inheriting
+// ones), so the first threads of each must not have the same.
 constexpr int kSlotBits = 20;
-constexpr int kFirstUse = 4;
+constexpr int kSlotMask = (1 << kSlotBits) - 1;
+constexpr int kLowestUse = 4;
 constexpr int kUses = 1024;
 
 }  // namespace
@@ -23,6 +26,17 @@ const char* WaitingName(Waiting waiting) {
   static constexpr const char* kNames[] = {"nothing", "readable", "writable", "poll",   "accept",
                                            "address", "worker",   "time",     "signal", "disk"};
   return kNames[static_cast<int>(waiting)];
+}
+
+void ThreadTable::ChooseIds(int pid) {
+  // Multiplication by an odd number keeps different process ids different.
+  unsigned mixed = static_cast<unsigned>(pid) * 0x9e3779b1u;
+  scramble_ = static_cast<int>(mixed & kSlotMask);
+  first_use_ = kLowestUse + static_cast<int>(mixed >> kSlotBits) % (kUses - kLowestUse);
+}
+
+int ThreadTable::IdOf(size_t slot, int use) const {
+  return use << kSlotBits | (static_cast<int>(slot) ^ scramble_);
 }
 
 bool ThreadTable::Init() {
@@ -56,12 +70,13 @@ Thread* ThreadTable::Allocate() {
   if (thread != nullptr) {
     free_ = thread->next;
     int use = (thread->tid >> kSlotBits) + 1;
-    if (use >= kUses || use < kFirstUse) use = kFirstUse;  // the latter: it was the main thread's
-    tid = use << kSlotBits | static_cast<int>(thread - blocks_);
+    if (use == kUses) use = kLowestUse;
+    if (use < kLowestUse) use = first_use_;  // it was the main thread's, or the parent's process's
+    tid = IdOf(static_cast<size_t>(thread - blocks_), use);
   } else {
     if (used_ == kCapacity) return nullptr;
     thread = &blocks_[used_];
-    tid = kFirstUse << kSlotBits | static_cast<int>(used_);
+    tid = IdOf(used_, first_use_);
     ++used_;
   }
   new (thread) Thread;
@@ -71,6 +86,7 @@ Thread* ThreadTable::Allocate() {
 }
 
 Thread* ThreadTable::AllocateMain(int tid) {
+  ChooseIds(tid);
   Thread* thread = Allocate();
   if (thread == nullptr) return nullptr;
   thread->tid = tid;
@@ -90,7 +106,7 @@ void ThreadTable::Free(Thread* thread) {
   free_ = thread;
 }
 
-void ThreadTable::KeepOnly(Thread* keep) {
+void ThreadTable::KeepOnly(Thread* keep, int pid) {
   // The lock may have been held by a scheduler that the child does not have.
   new (&lock_) SpinLock;
   // So may the free list be half changed: what was on it is given up.
@@ -98,9 +114,12 @@ void ThreadTable::KeepOnly(Thread* keep) {
   for (Thread* thread = all_; thread != nullptr; thread = thread->all_next) {
     if (thread == keep) continue;
     thread->state = ThreadState::kFree;
+    thread->tid = 0;
     thread->next = free_;
     free_ = thread;
   }
+  keep->tid = pid;
+  ChooseIds(pid);
   all_ = keep;
   keep->all_next = keep->all_previous = nullptr;
   alive_.store(1, std::memory_order_relaxed);
@@ -110,13 +129,21 @@ void ThreadTable::KeepOnly(Thread* keep) {
 Thread* ThreadTable::Find(int tid) {
   SpinLockHolder hold(&lock_);
   if (main_ != nullptr && main_->tid == tid) return main_;
-  if (tid < kFirstUse << kSlotBits) return nullptr;
-  size_t slot = static_cast<size_t>(tid) & ((size_t{1} << kSlotBits) - 1);
-  if (slot >= used_) return nullptr;
-  Thread* thread = &blocks_[slot];
-  bool alive = thread->tid == tid && thread->state != ThreadState::kFree &&
-               thread->state != ThreadState::kDone;
-  return alive ? thread : nullptr;
+  Thread* thread = BlockOf(tid);
+  if (thread == nullptr || thread->state == ThreadState::kFree) return nullptr;
+  return thread->state == ThreadState::kDone ? nullptr : thread;
+}
+
+Thread* ThreadTable::BlockOf(int tid) {
+  if (tid < kLowestUse << kSlotBits) return nullptr;
+  auto slot = static_cast<size_t>((tid & kSlotMask) ^ scramble_);
+  return slot < used_ && blocks_[slot].tid == tid ? &blocks_[slot] : nullptr;
+}
+
+bool ThreadTable::AnnouncesEnd(const uint32_t* word, int tid) {
+  SpinLockHolder hold(&lock_);
+  Thread* thread = main_ != nullptr && main_->tid == tid ? main_ : BlockOf(tid);
+  return thread != nullptr && thread->clear_tid == word;
 }
 
 Thread* ThreadTable::FindByFsBase(uint64_t fs_base) {

@@ -117,12 +117,17 @@ class ThreadTable {
   Thread* Allocate();
   void Free(Thread* thread);
 
-  // Makes `keep` the only thread alive: the child after fork(2).
-  void KeepOnly(Thread* keep);
+  // Makes `keep` the only thread alive and the main thread of process `pid`: the child after
+  // fork(2).
+  void KeepOnly(Thread* keep, int pid);
 
   // Returns: the living thread with that id, or null.
   Thread* Find(int tid);
   Thread* FindByFsBase(uint64_t fs_base);
+
+  // Tells whether `word` is cleared at the end of thread `tid` (CLONE_CHILD_CLEARTID), which may
+  // be ending.
+  bool AnnouncesEnd(const uint32_t* word, int tid);
 
   // Calls visit(thread, argument) for each living thread until it returns false. The table stays
   // locked meanwhile.
@@ -139,6 +144,9 @@ class ThreadTable {
   uint64_t created() const { return created_.load(std::memory_order_relaxed); }
 
  private:
+  void ChooseIds(int pid);
+  int IdOf(size_t slot, int use) const;
+  Thread* BlockOf(int tid);
   void Link(Thread* thread);
   void Unlink(Thread* thread);
 
@@ -146,7 +154,9 @@ class ThreadTable {
   Thread* blocks_ = nullptr;
   Thread* free_ = nullptr;
   Thread* all_ = nullptr;
-  size_t used_ = 0;  // blocks ever handed out
+  size_t used_ = 0;    // blocks ever handed out
+  int scramble_ = 0;   // of the slot, in an id
+  int first_use_ = 4;  // of a slot
   std::atomic<uint64_t> alive_{0};
   std::atomic<uint64_t> created_{0};
   Thread* main_ = nullptr;

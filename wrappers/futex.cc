@@ -33,8 +33,8 @@ long DeadlineOf(int operation, const struct timespec* timeout, uint64_t* deadlin
 // waits on, which libc does not mark because on Linux the kernel wakes it.
 bool OnlyOurs(Scheduler* scheduler, int operation, const uint32_t* address, uint32_t value) {
   if ((operation & FUTEX_PRIVATE_FLAG) != 0 || runtime().stacks.Contains(address)) return true;
-  Thread* thread = FindThread(scheduler, static_cast<int>(value));
-  return thread != nullptr && thread->clear_tid == address;
+  RuntimeSection section(scheduler);
+  return runtime().threads.AnnouncesEnd(address, static_cast<int>(value));
 }
 
 long Wait(Scheduler* scheduler, uint32_t* address, uint32_t expected, uint32_t bits,

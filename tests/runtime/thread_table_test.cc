@@ -13,6 +13,7 @@ namespace {
 constexpr int kLowest = 1 << 22;
 constexpr int kHighest = 1 << 30;
 constexpr int kMainId = 4711;
+constexpr int kChildId = 4712;
 
 class ThreadTableTest : public testing::Test {
  protected:
@@ -159,18 +160,17 @@ TEST_F(ThreadTableTest, KeepOnlyLeavesOneAlive) {
   for (int i = 0; i < 20; ++i) others.push_back(Make()->tid);
   Thread* keep = Make();
   for (int i = 0; i < 20; ++i) others.push_back(Make()->tid);
-  table_.KeepOnly(keep);
-  keep->tid = kMainId;
+  table_.KeepOnly(keep, kChildId);
   EXPECT_EQ(table_.alive(), 1u);
   EXPECT_EQ(Alive(), std::vector<Thread*>{keep});
-  EXPECT_EQ(table_.Find(kMainId), keep);
+  EXPECT_EQ(table_.Find(kChildId), keep);
   for (int id : others) EXPECT_EQ(table_.Find(id), nullptr);
 }
 
 TEST_F(ThreadTableTest, AfterKeepOnlyThreadsAreMadeAndFreedAsEver) {
   Thread* keep = Make();
   Make();
-  table_.KeepOnly(keep);
+  table_.KeepOnly(keep, kChildId);
   Thread* next = Make();
   EXPECT_EQ(table_.alive(), 2u);
   EXPECT_EQ(table_.Find(next->tid), next);
@@ -183,8 +183,31 @@ TEST_F(ThreadTableTest, KeepOnlyGivesTheBlocksOfTheOthersBack) {
   Thread* keep = Make();
   std::set<Thread*> others;
   for (int i = 0; i < 10; ++i) others.insert(Make());
-  table_.KeepOnly(keep);
+  table_.KeepOnly(keep, kChildId);
   EXPECT_EQ(others.count(Make()), 1u);
+}
+
+// A recursive mutex that two processes share would take the other's thread for its own.
+TEST_F(ThreadTableTest, ThreadsOfAParentAndItsChildrenHaveDifferentIds) {
+  table_.AllocateMain(kMainId);
+  Thread* keep = Make();
+  Make();
+  std::set<int> ids;
+  for (int child = 0; child < 50; ++child) {
+    table_.KeepOnly(keep, kChildId + child);
+    for (int i = 0; i < 10; ++i) EXPECT_TRUE(ids.insert(Make()->tid).second);
+  }
+}
+
+TEST_F(ThreadTableTest, AnnouncesEndForTheThreadsOwnWordUntilItIsFreed) {
+  uint32_t word = 0, other = 0;
+  Thread* thread = Make();
+  thread->clear_tid = &word;
+  thread->state = ThreadState::kDone;  // as while it leaves its stack
+  EXPECT_TRUE(table_.AnnouncesEnd(&word, thread->tid));
+  EXPECT_FALSE(table_.AnnouncesEnd(&other, thread->tid));
+  EXPECT_FALSE(table_.AnnouncesEnd(&word, thread->tid + 1));
+  EXPECT_EQ(table_.Find(thread->tid), nullptr);
 }
 
 TEST_F(ThreadTableTest, ManyKernelThreadsAllocateAndFreeAtOnce) {
