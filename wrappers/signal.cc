@@ -83,6 +83,87 @@ long RtSigsuspend(Scheduler* scheduler, const uint64_t* mask, size_t size) {
   return -EINTR;
 }
 
+namespace {
+
+// While it lives, the signals waited for are blocked and known to be awaited: they are taken, not
+// handled, also where the thread does not block them (sigtimedwait(2)).
+class Awaiting {
+ public:
+  Awaiting(Scheduler* scheduler, uint64_t signals)
+      : scheduler_(scheduler), mask_(scheduler->current()->signal_mask) {
+    __atomic_store_n(&scheduler->current()->awaited_signals, signals, __ATOMIC_SEQ_CST);
+    SetMask(scheduler, mask_ | signals);
+  }
+  ~Awaiting() noexcept(false) {
+    __atomic_store_n(&scheduler_->current()->awaited_signals, 0, __ATOMIC_RELAXED);
+    SetMask(scheduler_, mask_);
+  }
+  Awaiting(const Awaiting&) = delete;
+  Awaiting& operator=(const Awaiting&) = delete;
+
+ private:
+  Scheduler* scheduler_;
+  uint64_t mask_;
+};
+
+// A signalfd for `signals`, forgotten and closed at the end.
+class SignalDescriptor {
+ public:
+  explicit SignalDescriptor(Scheduler* scheduler) : scheduler_(scheduler) {}
+  ~SignalDescriptor() {
+    if (fd_ < 0) return;
+    runtime().descriptors.Reset(fd_);
+    scheduler_->ViewOf(fd_);
+    RawSyscall(SYS_close, fd_);
+  }
+  SignalDescriptor(const SignalDescriptor&) = delete;
+  SignalDescriptor& operator=(const SignalDescriptor&) = delete;
+
+  // Returns: false when there is no descriptor to be had.
+  bool Open(uint64_t signals) {
+    long fd = RawSyscall(SYS_signalfd4, -1, &signals, sizeof signals, SFD_NONBLOCK | SFD_CLOEXEC);
+    if (fd < 0) return false;
+    fd_ = MoveDescriptorHigh(static_cast<int>(fd));
+    runtime().descriptors.Reset(fd_);
+    return true;
+  }
+  int fd() const { return fd_; }
+
+ private:
+  Scheduler* scheduler_;
+  int fd_ = -1;
+};
+
+constexpr uint64_t kLookAgain = 10'000'000;  // nanoseconds
+
+// A signal to the process is announced by a signalfd in the poller, one to this thread by its
+// sender. Returns: the signal, -EAGAIN at the deadline, -EINTR.
+long AwaitSignal(Scheduler* scheduler, uint64_t wanted, siginfo_t* info, uint64_t deadline) {
+  Thread* self = scheduler->current();
+  Awaiting awaiting(scheduler, wanted);
+  SignalDescriptor descriptor(scheduler);
+  for (;;) {
+    if (int signal = TakePending(self, wanted, info)) return signal;
+    if (descriptor.fd() >= 0) scheduler->Expect(descriptor.fd(), POLLIN);
+    struct timespec now = {0, 0};
+    long result = RawSyscall(SYS_rt_sigtimedwait, &wanted, info, &now, sizeof wanted);
+    if (result != -EAGAIN || runtime().clock.Now() >= deadline) return result;
+    // What came before the descriptor existed makes no edge.
+    if (descriptor.fd() < 0 && descriptor.Open(wanted)) continue;
+    long waited;
+    if (descriptor.fd() >= 0) {
+      DescriptorWait wait(scheduler, descriptor.fd());
+      waited = wait.Wait(POLLIN, Waiting::kSignal, deadline);
+    } else {
+      uint64_t again = runtime().clock.Now() + kLookAgain;
+      waited = SleepUntil(scheduler, again < deadline ? again : deadline);
+    }
+    if (waited == -EINTR && self->handled) return -EINTR;
+  }
+}
+
+}  // namespace
+
 long RtSigtimedwait(Scheduler* scheduler, const uint64_t* set, siginfo_t* info,
                     const struct timespec* timeout, size_t size) {
   if (size != sizeof *set) return -EINVAL;
@@ -91,52 +172,9 @@ long RtSigtimedwait(Scheduler* scheduler, const uint64_t* set, siginfo_t* info,
   if (info != nullptr && !Writable(info, sizeof *info)) return -EFAULT;
   if (timeout != nullptr && !ValidTime(*timeout)) return -EINVAL;
   uint64_t deadline = timeout == nullptr ? kNever : runtime().clock.Now() + ToNanoseconds(*timeout);
-  uint64_t wanted = *set & ~kUnblockable;
-  Thread* self = scheduler->current();
-  int descriptor = -1;
-  long result;
-  // A signal to the process is announced by a signalfd in the poller, one to this thread by its
-  // sender.
-  for (;;) {
-    siginfo_t taken;
-    if (int signal = TakePending(self, wanted, &taken)) {
-      if (info != nullptr) *info = taken;
-      result = signal;
-      break;
-    }
-    if (descriptor >= 0) scheduler->Expect(descriptor, POLLIN);
-    struct timespec now = {0, 0};
-    result = RawSyscall(SYS_rt_sigtimedwait, set, info, &now, size);
-    if (result != -EAGAIN || runtime().clock.Now() >= deadline) break;
-    if (descriptor < 0) {
-      long fd = RawSyscall(SYS_signalfd4, -1, &wanted, sizeof wanted, SFD_NONBLOCK | SFD_CLOEXEC);
-      if (fd >= 0) {
-        descriptor = MoveDescriptorHigh(static_cast<int>(fd));
-        runtime().descriptors.Reset(descriptor);
-        continue;  // what came before it existed makes no edge
-      }
-    }
-    self->awaited_signals = wanted;
-    uint64_t again = runtime().clock.Now() + 10'000'000;
-    long waited;
-    if (descriptor >= 0) {
-      DescriptorWait wait(scheduler, descriptor);
-      waited = wait.Wait(POLLIN, Waiting::kSignal, deadline);
-    } else {
-      waited =
-          SleepUntil(scheduler, again < deadline ? again : deadline);  // no descriptor to be had
-    }
-    self->awaited_signals = 0;
-    if (waited == -EINTR && self->handled) {
-      result = -EINTR;
-      break;
-    }
-  }
-  if (descriptor >= 0) {
-    runtime().descriptors.Reset(descriptor);
-    scheduler->ViewOf(descriptor);
-    RawSyscall(SYS_close, descriptor);
-  }
+  siginfo_t taken;
+  long result = AwaitSignal(scheduler, *set & ~kUnblockable, &taken, deadline);
+  if (result > 0 && info != nullptr) *info = taken;
   return result;
 }
 

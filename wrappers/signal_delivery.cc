@@ -123,12 +123,18 @@ void RunHandler(Scheduler* scheduler, int signal, siginfo_t* info, ucontext_t* c
   }
 }
 
+// Tells whether `thread` takes a signal sent to the process: it does not block it, or waits for it.
+bool Takes(const Thread* thread, uint64_t bit) {
+  return (thread->signal_mask & bit) == 0 ||
+         (__atomic_load_n(&thread->awaited_signals, __ATOMIC_RELAXED) & bit) != 0;
+}
+
 // Who gets a signal sent to the process. Returns: null when everyone blocks it.
 Thread* ChooseTarget(Scheduler* scheduler, int signal) {
   uint64_t bit = SignalBit(signal);
   Runtime& rt = runtime();
   Thread* main = rt.threads.Find(rt.pid);
-  if (main != nullptr && (main->signal_mask & bit) == 0) return main;
+  if (main != nullptr && Takes(main, bit)) return main;
   Thread* current = scheduler->current();
   if (current->state == ThreadState::kRunning && current->tid != 0 &&
       (current->signal_mask & bit) == 0)
@@ -140,8 +146,7 @@ Thread* ChooseTarget(Scheduler* scheduler, int signal) {
   rt.threads.ForEach(
       [](Thread* thread, void* argument) {
         auto* wanted = static_cast<Search*>(argument);
-        if ((thread->signal_mask & wanted->bit) != 0 || thread->state == ThreadState::kDone)
-          return true;
+        if (!Takes(thread, wanted->bit) || thread->state == ThreadState::kDone) return true;
         wanted->found = thread;
         return false;
       },
