@@ -2,6 +2,7 @@
 // threads where not.
 //
 // BOBBIN=off keeps a process on kernel threads.
+#include <dlfcn.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <sys/stat.h>
@@ -57,8 +58,37 @@ void* CheckedThread(void* argument) {
   return check;
 }
 
+// Has libc believe again that no thread was made (sys/single_threaded.h): else a program without
+// threads pays for locks, and its fork in a signal handler waits for the fork that was interrupted.
+class UnseenThread {
+ public:
+  UnseenThread() {
+    void* libc = dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
+    // The program may have a copy of the variable; libc itself looks at its own.
+    for (void* place : {libc == nullptr ? nullptr : dlsym(libc, "__libc_single_threaded"),
+                        dlsym(RTLD_DEFAULT, "__libc_single_threaded")}) {
+      if (place == nullptr) continue;
+      places_[count_] = static_cast<char*>(place);
+      before_[count_] = *places_[count_];
+      ++count_;
+    }
+    if (libc != nullptr) dlclose(libc);
+  }
+  ~UnseenThread() {
+    for (int i = 0; i < count_; ++i) *places_[i] = before_[i];
+  }
+  UnseenThread(const UnseenThread&) = delete;
+  UnseenThread& operator=(const UnseenThread&) = delete;
+
+ private:
+  char* places_[2];
+  char before_[2];
+  int count_ = 0;
+};
+
 // Returns: "" when libc's threads are ours, else what is wrong.
 const char* SelfCheck() {
+  UnseenThread unseen;
   ThreadCheck check;
   sem_init(&check.go, 0, 0);
   sem_init(&check.done, 0, 0);
