@@ -8,6 +8,9 @@ namespace {
 
 constexpr uint32_t kAllBits = ~uint32_t{0};
 
+// User threads waiting in the kernel now.
+std::atomic<int> kernel_waiters{0};
+
 // Monotonic time at which a wait gives up. Returns: 0, -EINVAL or -EFAULT.
 long DeadlineOf(int operation, const struct timespec* timeout, uint64_t* deadline) {
   *deadline = kNever;
@@ -48,6 +51,11 @@ long Wait(Scheduler* scheduler, uint32_t* address, uint32_t expected, uint32_t b
 // A futex that other processes may share is the kernel's: a worker waits there.
 long WaitInKernel(Scheduler* scheduler, uint32_t* address, uint32_t expected, uint32_t bits,
                   uint64_t deadline) {
+  // Counted before the word is looked at: see WakeForEndOf.
+  struct Counted {
+    Counted() { kernel_waiters.fetch_add(1, std::memory_order_seq_cst); }
+    ~Counted() { kernel_waiters.fetch_sub(1, std::memory_order_relaxed); }
+  } counted;
   uint32_t value;
   if (!LoadUserWord(address, &value)) return -EFAULT;
   if (value != expected) return -EAGAIN;
@@ -157,6 +165,7 @@ long LockPi(Scheduler* scheduler, uint32_t* address, int operation, const struct
     uint32_t owner = word & FUTEX_TID_MASK;
     if (owner == self) return -EDEADLK;
     if (owner == 0) {
+      RuntimeSection section(scheduler);
       uint32_t waiters = runtime().parking.HasWaiters(address) ? FUTEX_WAITERS : 0;
       uint32_t mine = self | waiters | (word & FUTEX_OWNER_DIED);
       if (__atomic_compare_exchange_n(address, &word, mine, false, __ATOMIC_SEQ_CST,
@@ -165,6 +174,11 @@ long LockPi(Scheduler* scheduler, uint32_t* address, int operation, const struct
       continue;
     }
     if (try_only) return -EAGAIN;
+    if (!shared && FindThread(scheduler, static_cast<int>(owner)) == nullptr) {
+      // Ended with the lock held, unless it gave it away meanwhile.
+      if (__atomic_load_n(address, __ATOMIC_SEQ_CST) == word) return -ESRCH;
+      continue;
+    }
     if ((word & FUTEX_WAITERS) == 0) {
       uint32_t marked = word | FUTEX_WAITERS;
       if (!__atomic_compare_exchange_n(address, &word, marked, false, __ATOMIC_SEQ_CST,
@@ -194,6 +208,32 @@ long UnlockPi(Scheduler* scheduler, uint32_t* address, int operation) {
   return 0;
 }
 
+// A wait that CMP_REQUEUE_PI moves to a priority-inheriting lock: here it is woken, and takes the
+// lock itself.
+long WaitRequeuePi(Scheduler* scheduler, uint32_t* address, int operation, uint32_t expected,
+                   const struct timespec* timeout, uint32_t* lock) {
+  if (lock == address) return -EINVAL;
+  uint64_t deadline;
+  if (long bad = DeadlineOf(operation, timeout, &deadline)) return bad;
+  long result = OnlyOurs(scheduler, operation, address, expected)
+                    ? Wait(scheduler, address, expected, kAllBits, deadline)
+                    : WaitInKernel(scheduler, address, expected, kAllBits, deadline);
+  if (result < 0) return result;
+  int take = FUTEX_LOCK_PI2 | (operation & (FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME));
+  return LockPi(scheduler, lock, take, timeout, false);
+}
+
+long RequeuePi(uint32_t* address, int operation, int wake, int move, uint32_t expected,
+               const uint32_t* lock) {
+  if (wake != 1 || move < 0 || lock == address) return -EINVAL;
+  uint32_t value;
+  if (!LoadUserWord(address, &value)) return -EFAULT;
+  if (value != expected) return -EAGAIN;
+  int64_t most = int64_t{wake} + move;
+  return WakeUp(address, FUTEX_WAKE | (operation & FUTEX_PRIVATE_FLAG),
+                static_cast<int>(most < INT32_MAX ? most : INT32_MAX), kAllBits);
+}
+
 }  // namespace
 
 long Futex(Scheduler* scheduler, uint32_t* address, int operation, uint32_t value,
@@ -210,6 +250,8 @@ long Futex(Scheduler* scheduler, uint32_t* address, int operation, uint32_t valu
   if (command == FUTEX_LOCK_PI || command == FUTEX_LOCK_PI2) {
     return LockPi(scheduler, address, operation, timeout, false);
   }
+  if (command == FUTEX_WAIT_REQUEUE_PI)
+    return WaitRequeuePi(scheduler, address, operation, value, timeout, address2);
   RuntimeSection section(scheduler);
   switch (command) {
     case FUTEX_WAKE:
@@ -229,6 +271,8 @@ long Futex(Scheduler* scheduler, uint32_t* address, int operation, uint32_t valu
       return runtime().parking.Requeue(address, count, address2, count2, &value3);
     case FUTEX_WAKE_OP:
       return WakeOperation(address, operation, count, count2, address2, value3);
+    case FUTEX_CMP_REQUEUE_PI:
+      return RequeuePi(address, operation, count, count2, value3, address2);
     case FUTEX_TRYLOCK_PI:
       return LockPi(scheduler, address, operation, nullptr, true);
     case FUTEX_UNLOCK_PI:
@@ -256,10 +300,22 @@ long ForeignFutex(uint32_t* address, int operation, uint32_t value, const struct
   return RawSyscall(SYS_futex, address, operation, value, timeout, address2, value3);
 }
 
+void WakeForEndOf(uint32_t* word) {
+  runtime().parking.Wake(word, INT32_MAX, kAllBits);
+  if (kernel_waiters.load(std::memory_order_seq_cst) != 0 ||
+      runtime().foreign_threads.load(std::memory_order_relaxed))
+    RawSyscall(SYS_futex, word, FUTEX_WAKE, INT32_MAX);
+}
+
 namespace {
 
-void MarkDead(Scheduler* scheduler, Thread* thread, uint32_t* word) {
+// Source: handle_futex_death() of the kernel. `pending`: the thread was about to take or had just
+// released the lock.
+void MarkDead(Scheduler* scheduler, Thread* thread, uint32_t* word, bool pending) {
+  if (!Writable(word, sizeof *word)) return;
   uint32_t value = __atomic_load_n(word, __ATOMIC_SEQ_CST);
+  // Released, but whoever waits not yet woken.
+  if (pending && value == 0) Futex(scheduler, word, FUTEX_WAKE, 1, nullptr, nullptr, 0);
   while ((value & FUTEX_TID_MASK) == static_cast<uint32_t>(thread->tid)) {
     uint32_t dead = (value & FUTEX_WAITERS) | FUTEX_OWNER_DIED;
     if (!__atomic_compare_exchange_n(word, &value, dead, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
@@ -273,7 +329,7 @@ void MarkDead(Scheduler* scheduler, Thread* thread, uint32_t* word) {
 
 void ReleaseRobustList(Scheduler* scheduler, Thread* thread) {
   auto* head = static_cast<struct robust_list_head*>(thread->robust_list);
-  if (head == nullptr) return;
+  if (head == nullptr || !Readable(head, sizeof *head)) return;
   constexpr uintptr_t kPi = 1;
   auto word_of = [&](struct robust_list* entry) {
     return reinterpret_cast<uint32_t*>((reinterpret_cast<uintptr_t>(entry) & ~kPi) +
@@ -286,11 +342,19 @@ void ReleaseRobustList(Scheduler* scheduler, Thread* thread) {
   for (int left = 2048; left > 0 && entry != nullptr; --left) {
     auto* clean = reinterpret_cast<struct robust_list*>(reinterpret_cast<uintptr_t>(entry) & ~kPi);
     if (clean == &head->list) break;
+    if (!Readable(clean, sizeof *clean)) break;
     struct robust_list* next = clean->next;
-    if (clean != pending) MarkDead(scheduler, thread, word_of(entry));
+    if (clean != pending) MarkDead(scheduler, thread, word_of(entry), false);
     entry = next;
   }
-  if (pending != nullptr) MarkDead(scheduler, thread, word_of(pending));
+  if (pending != nullptr) MarkDead(scheduler, thread, word_of(pending), true);
+}
+
+void ReleaseEveryRobustList(Scheduler* scheduler) {
+  size_t slot = 0;
+  while (Thread* thread = runtime().threads.Next(&slot)) {
+    if (thread->state != ThreadState::kDone) ReleaseRobustList(scheduler, thread);
+  }
 }
 
 }  // namespace bobbin

@@ -21,9 +21,17 @@ long Futex(Scheduler* scheduler, uint32_t* address, int operation, uint32_t valu
 long ForeignFutex(uint32_t* address, int operation, uint32_t value, const struct timespec* timeout,
                   uint32_t* address2, uint32_t value3);
 
+// Wakes everyone, here or in the kernel, who waits on the word that tells of a thread's end and is
+// now 0.
+void WakeForEndOf(uint32_t* word);
+
 // What the kernel does for a dying thread: marks the mutexes on its robust list
 // (set_robust_list(2)) and wakes waiters.
 void ReleaseRobustList(Scheduler* scheduler, Thread* thread);
+
+// The same for every thread, when the process is about to end: other processes may wait. A thread
+// that another scheduler runs in this instant may see its lock taken away before it dies.
+void ReleaseEveryRobustList(Scheduler* scheduler);
 
 }  // namespace bobbin
 

@@ -5,6 +5,7 @@
 #include <sys/ucontext.h>
 
 #include "runtime/high_descriptor.h"
+#include "wrappers/futex.h"
 #include "wrappers/io.h"
 #include "wrappers/signal_delivery.h"
 #include "wrappers/time.h"
@@ -221,6 +222,7 @@ long SendToThread(Scheduler* scheduler, int process, int tid, int signal, const 
                         : RawSyscall(SYS_tgkill, process, tid, signal);
   }
   if (signal == 0) return 0;
+  if (signal == SIGKILL) ReleaseEveryRobustList(scheduler);
   if (signal == SIGKILL || signal == SIGSTOP) return RawSyscall(SYS_kill, rt.pid, signal);
   siginfo_t info = {};
   if (given != nullptr) {

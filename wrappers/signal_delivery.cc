@@ -4,6 +4,7 @@
 
 #include "runtime/descriptors.h"
 #include "wrappers/dump_signal.h"
+#include "wrappers/futex.h"
 #include "wrappers/preemption.h"
 #include "wrappers/signal.h"
 #include "wrappers/signal_timers.h"
@@ -241,6 +242,8 @@ namespace {
 
 void Route(Scheduler* scheduler) { RouteRing(scheduler); }
 
+bool Stops(int signal) { return signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU; }
+
 void Attend(Scheduler* scheduler) {
   scheduler->EnterRuntime();
   RouteRing(scheduler);
@@ -250,7 +253,10 @@ void Attend(Scheduler* scheduler) {
   self->handled = false;
   siginfo_t info;
   while (int signal = TakePending(self, ~self->signal_mask, &info)) {
-    if (!IsHandler(actions[signal].handler) && Ignored(signal)) continue;
+    if (!IsHandler(actions[signal].handler)) {
+      if (Ignored(signal)) continue;
+      if (!Stops(signal)) ReleaseEveryRobustList(scheduler);
+    }
     // The kernel makes the frame and calls OnSignal, which runs the handler, all before the call
     // below returns.
     scheduler->redelivered_signal = signal;

@@ -11,6 +11,7 @@
 #include "runtime/runtime.h"
 #include "runtime/text.h"
 #include "wrappers/audit.h"
+#include "wrappers/futex.h"
 
 namespace bobbin {
 
@@ -132,6 +133,7 @@ void ForgetReportAfterFork() {
 long ExitGroup(Scheduler* scheduler, int status) {
   // No other user thread may come between and end the process half way.
   scheduler->EnterRuntime();
+  ReleaseEveryRobustList(scheduler);
   ReportAtExit();
   RawSyscall(SYS_exit_group, status);
   __builtin_unreachable();

@@ -140,9 +140,7 @@ void ExitThread(Scheduler* scheduler, int status) {
     // Read first: whoever joins may free the memory as soon as the word is 0.
     uint32_t* word = thread->clear_tid;
     __atomic_store_n(word, 0, __ATOMIC_SEQ_CST);
-    runtime().parking.Wake(word, 1 << 30, ~uint32_t{0});
-    if (runtime().foreign_threads.load(std::memory_order_relaxed))
-      RawSyscall(SYS_futex, word, FUTEX_WAKE, 1 << 30);
+    WakeForEndOf(word);
   });
 }
 
