@@ -173,8 +173,14 @@ TEST_P(Stream, ShutdownByAnotherThreadWakesAReaderWithZero) {
 
 TEST_P(Stream, ShutdownByAnotherThreadWakesABlockedWriterWithEpipe) {
   FillUp(pair_.a);
-  WhileBlocked([&] { EXPECT_ERRNO(EPIPE, send(pair_.a, "x", 1, MSG_NOSIGNAL)); },
-               [&] { EXPECT_OK(shutdown(pair_.a, SHUT_WR)); });
+  WhileBlocked(
+      [&] {
+        // TCP may still find room for a byte now and then, by a probe of the closed window.
+        while (send(pair_.a, "x", 1, MSG_NOSIGNAL) == 1) {
+        }
+        EXPECT_EQ(EPIPE, errno);
+      },
+      [&] { EXPECT_OK(shutdown(pair_.a, SHUT_WR)); });
 }
 
 TEST_P(Stream, BlockingWriteToASlowReaderReturnsTheFullCount) {
