@@ -93,6 +93,22 @@ long FinishOpen(long fd, int flags) {
   return fd;
 }
 
+// Tells whether the kernel knows, without waiting, that the path names a file or directory. Others
+// are not opened for a try: a FIFO's open is seen at its other end, a terminal's may wait.
+// Returns: 0, -EAGAIN, or the error of the lookup.
+long LookUpPlainFile(int directory, const char* path, const struct open_how& how) {
+  struct open_how lookup = {};
+  lookup.flags = O_PATH | O_CLOEXEC | (how.flags & (O_DIRECTORY | O_NOFOLLOW));
+  lookup.resolve = how.resolve | RESOLVE_CACHED;
+  long fd = RawSyscall(SYS_openat2, directory, path, &lookup, sizeof lookup);
+  if (fd < 0) return fd;
+  struct stat status;
+  long result = RawSyscall(SYS_fstat, fd, &status);
+  RawSyscall(SYS_close, fd);
+  bool plain = result == 0 && (S_ISREG(status.st_mode) || S_ISDIR(status.st_mode));
+  return plain ? 0 : -EAGAIN;
+}
+
 // Opens what the kernel has cached, without blocking. Returns: the descriptor; -EAGAIN when a
 // worker must try.
 long OpenCached(int directory, const char* path, const struct open_how& how) {
@@ -101,19 +117,16 @@ long OpenCached(int directory, const char* path, const struct open_how& how) {
   struct open_how cached = how;
   cached.resolve |= RESOLVE_CACHED;
   bool asked = (flags & (O_NONBLOCK | O_PATH)) != 0;
-  if (!asked) cached.flags |= O_NONBLOCK;
-  long fd = RawSyscall(SYS_openat2, directory, path, &cached, sizeof cached);
+  long fd = asked ? 0 : LookUpPlainFile(directory, path, how);
+  if (fd == 0) {
+    // A lease of another process is waited for otherwise.
+    if (!asked) cached.flags |= O_NONBLOCK;
+    fd = RawSyscall(SYS_openat2, directory, path, &cached, sizeof cached);
+  }
   // ENXIO: a FIFO without a reader, whose blocking open would wait. EINVAL, ENOSYS: flags or a call
   // the kernel lacks.
   if (fd == -ENXIO || fd == -EINVAL || fd == -ENOSYS) return -EAGAIN;
-  if (fd < 0 || asked) return fd;
-  struct stat status;
-  if (RawSyscall(SYS_fstat, fd, &status) == 0 && S_ISFIFO(status.st_mode)) {
-    RawSyscall(SYS_close, fd);
-    return -EAGAIN;
-  }
-  long mode = RawSyscall(SYS_fcntl, fd, F_GETFL);
-  if (mode >= 0) RawSyscall(SYS_fcntl, fd, F_SETFL, mode & ~O_NONBLOCK);
+  if (fd >= 0 && !asked) RawSyscall(SYS_fcntl, fd, F_SETFL, flags);
   return fd;
 }
 

@@ -225,6 +225,19 @@ TEST_F(Fifo, OpenForWritingBlocksUntilAReaderOpens) {
   EXPECT_EQ("x", ReadToEnd(fd));
 }
 
+// An attempt to open for reading that is taken back lets a writer in which then finds nobody.
+TEST_F(Fifo, WriterIsLetInByTheReaderThatStays) {
+  for (int i = 0; i < 100; ++i) {
+    Thread writer([&] {
+      Fd fd(open(path_.c_str(), O_WRONLY));
+      EXPECT_TRUE(WriteAll(fd, "x"));
+    });
+    sched_yield();
+    Fd fd(open(path_.c_str(), O_RDONLY));
+    EXPECT_EQ("x", ReadToEnd(fd));
+  }
+}
+
 TEST_F(Fifo, ManyBlockedOpensDoNotStopOtherFileWork) {
   std::vector<std::unique_ptr<Thread>> readers;
   Event opened;
