@@ -62,7 +62,10 @@ TEST(StackOverflow, KillsByItsSignalAndNamesThreadIdAndSize) {
 TEST(StackOverflow, OfANamelessThreadOnAnotherSchedulerIsReportedToo) {
   Outcome outcome = RunCatchingErrors([&] {
     UseSchedulers(2);
-    StartOn(1, [] { Recurse(0); }).Join();
+    StartOn(1, [] {
+      pthread_setname_np(pthread_self(), "");  // not its creator's
+      Recurse(0);
+    }).Join();
     return 0;
   });
   ExpectKilledBySegfault(outcome.status);
