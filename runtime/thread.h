@@ -91,6 +91,8 @@ struct alignas(64) Thread {
   uint32_t* clear_tid = nullptr;                       // set_tid_address(2)
   void* robust_list = nullptr;                         // set_robust_list(2)
   stack_t alternate_stack = {nullptr, SS_DISABLE, 0};  // sigaltstack(2)
+  int policy = 0;       // sched_setscheduler(2), with SCHED_RESET_ON_FORK
+  int8_t priority = 0;  // sched_setparam(2)
   int next_placement = -1;  // scheduler for the next thread it makes; -1: in turn
   uintptr_t stack_low = 0, stack_top = 0;
   uintptr_t stack_deepest = 0;  // lowest stack pointer seen at a park

@@ -10,6 +10,7 @@
 #include <cstdlib>
 
 #include "wrappers/preemption.h"
+#include "wrappers/scheduling.h"
 #include "wrappers/signal.h"
 #include "wrappers/started.h"
 #include "wrappers/table.h"
@@ -152,6 +153,7 @@ const char* TakeOver(const Options& options) {
   const char* problem = FindOwnCode();
   if (problem[0] == '\0') {
     StartSignals();
+    LearnScheduling(Scheduler::Current()->current());
     problem = TakeOverLibc();
     if (problem[0] == '\0' && rt.run.dispatch) problem = StartDispatch();
     if (problem[0] == '\0') {

@@ -12,6 +12,7 @@
 #include "wrappers/metadata.h"
 #include "wrappers/passed_calls.h"
 #include "wrappers/process.h"
+#include "wrappers/scheduling.h"
 #include "wrappers/sendfile.h"
 #include "wrappers/signal.h"
 #include "wrappers/signal_timers.h"
@@ -165,18 +166,10 @@ constexpr TableEntry kTable[] = {
     CALL(setpriority, kHere,
          "acts on the kernel thread that runs the thread named",
          &Priority<PRIO_PROCESS>),
-    CALL(sched_setparam, kHere,
-         "acts on the kernel thread that runs the thread named",
-         kFit<Sched<SYS_sched_setparam>>),
-    CALL(sched_getparam, kHere,
-         "acts on the kernel thread that runs the thread named",
-         kFit<Sched<SYS_sched_getparam>>),
-    CALL(sched_setscheduler, kHere,
-         "acts on the kernel thread that runs the thread named",
-         kFit<Sched<SYS_sched_setscheduler>>),
-    CALL(sched_getscheduler, kHere,
-         "acts on the kernel thread that runs the thread named",
-         kFit<Sched<SYS_sched_getscheduler>>),
+    CALL(sched_setparam, kHere, "each thread has its own", kFit<SchedSetparam>),
+    CALL(sched_getparam, kHere, "each thread has its own", kFit<SchedGetparam>),
+    CALL(sched_setscheduler, kHere, "each thread has its own", kFit<SchedSetscheduler>),
+    CALL(sched_getscheduler, kHere, "each thread has its own", kFit<SchedGetscheduler>),
     CALL(sched_rr_get_interval, kHere,
          "acts on the kernel thread that runs the thread named",
          &OnKernelThreadOf<0>),

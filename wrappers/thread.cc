@@ -7,6 +7,7 @@
 #include <new>
 
 #include "wrappers/futex.h"
+#include "wrappers/scheduling.h"
 #include "wrappers/signal_delivery.h"
 #include "wrappers/signal_timers.h"
 #include "wrappers/started.h"
@@ -46,6 +47,7 @@ long MakeThread(Scheduler* scheduler, const Registers* registers, const NewThrea
   __builtin_memcpy(thread->name, creator->name, sizeof thread->name);  // PR_SET_NAME(2const)
   thread->signal_mask = creator->signal_mask;
   thread->mask_slot = rt.masks.Add(thread->signal_mask);
+  InheritScheduling(thread, creator);
   auto tid = static_cast<uint32_t>(thread->tid);
   if ((wanted.flags & CLONE_CHILD_CLEARTID) != 0) thread->clear_tid = wanted.child_tid;
   if ((wanted.flags & CLONE_PARENT_SETTID) != 0) *wanted.parent_tid = tid;
