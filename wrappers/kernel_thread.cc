@@ -5,6 +5,9 @@
 #include <linux/seccomp.h>
 #include <sched.h>
 
+#include "wrappers/futex.h"
+#include "wrappers/signal_delivery.h"
+
 #ifndef SECCOMP_FILTER_FLAG_TSYNC_ESRCH
 #define SECCOMP_FILTER_FLAG_TSYNC_ESRCH (1UL << 4)
 #endif
@@ -175,6 +178,12 @@ long GetRobustList(Scheduler* scheduler, int tid, void** head, size_t* size) {
 long Kill(Scheduler* scheduler, int process, int signal) {
   // A thread's id stands for its process.
   bool ours = process > 0 && FindThread(scheduler, process) != nullptr;
+  bool blocked = signal >= 1 && signal <= 64 && signal != SIGKILL &&
+                 (runtime().masks.Intersection() & SignalBit(signal)) != 0;
+  if (ours && !blocked && EndsProcess(signal)) {
+    RuntimeSection section(scheduler);
+    ReleaseEveryRobustList(scheduler);
+  }
   return RawSyscall(SYS_kill, ours ? runtime().pid : process, signal);
 }
 

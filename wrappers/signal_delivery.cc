@@ -242,8 +242,6 @@ namespace {
 
 void Route(Scheduler* scheduler) { RouteRing(scheduler); }
 
-bool Stops(int signal) { return signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU; }
-
 void Attend(Scheduler* scheduler) {
   scheduler->EnterRuntime();
   RouteRing(scheduler);
@@ -255,7 +253,7 @@ void Attend(Scheduler* scheduler) {
   while (int signal = TakePending(self, ~self->signal_mask, &info)) {
     if (!IsHandler(actions[signal].handler)) {
       if (Ignored(signal)) continue;
-      if (!Stops(signal)) ReleaseEveryRobustList(scheduler);
+      if (EndsProcess(signal)) ReleaseEveryRobustList(scheduler);
     }
     // The kernel makes the frame and calls OnSignal, which runs the handler, all before the call
     // below returns.
@@ -441,6 +439,12 @@ bool Ignored(int signal) {
   if (handler == SIG_IGN) return true;
   bool harmless = signal == SIGCHLD || signal == SIGURG || signal == SIGWINCH || signal == SIGCONT;
   return handler == SIG_DFL && harmless;
+}
+
+bool EndsProcess(int signal) {
+  bool stops = signal == SIGSTOP || signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU;
+  if (signal < 1 || signal > kSignals || stops) return false;
+  return signal == SIGKILL || (!Ignored(signal) && !IsHandler(actions[signal].handler));
 }
 
 long RtSigaction(Scheduler* scheduler, int signal, const KernelAction* action, KernelAction* old,

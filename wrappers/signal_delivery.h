@@ -23,6 +23,10 @@ int TakePending(Thread* thread, uint64_t wanted, siginfo_t* info);
 // ignores.
 bool Ignored(int signal);
 
+// Tells whether `signal`, once delivered, ends the process: its default action, which nothing
+// replaces.
+bool EndsProcess(int signal);
+
 // Has the kernel hand `signal` to us whatever the program's disposition is: it is for a user thread
 // that the kernel does not know. Callers: inside the runtime.
 void CatchAlways(int signal);

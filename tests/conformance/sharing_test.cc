@@ -146,10 +146,28 @@ INSTANTIATE_TEST_SUITE_P(Process, RobustAtTheEnd,
                          testing::Values(Ending{"Exit", [] { _exit(0); }},
                                          Ending{"Abort", [] { abort(); }},
                                          Ending{"RaisedKill", [] { raise(SIGKILL); }},
-                                         Ending{"RaisedTerm", [] { raise(SIGTERM); }}),
+                                         Ending{"RaisedTerm", [] { raise(SIGTERM); }},
+                                         Ending{"KillOfItself", [] { kill(getpid(), SIGKILL); }}),
                          [](const testing::TestParamInfo<Ending>& info) {
                            return info.param.name;
                          });
+
+// Sent, but not delivered: nobody has ended.
+TEST_F(SharedLocks, FatalSignalThatIsBlockedReleasesNothing) {
+  MakeShared(&shared_->mutex[0], PTHREAD_MUTEX_NORMAL, PTHREAD_MUTEX_ROBUST);
+  ExpectExited(
+      0, RunInChild([this] {
+        sigset_t all;
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, nullptr);
+        EXPECT_EQ(0, pthread_mutex_lock(&shared_->mutex[0]));
+        EXPECT_OK(kill(getpid(), SIGTERM));
+        EXPECT_EQ(0, raise(SIGTERM));
+        Thread([this] { EXPECT_EQ(EBUSY, pthread_mutex_trylock(&shared_->mutex[0])); }).Join();
+        return pthread_mutex_unlock(&shared_->mutex[0]);
+      }));
+  EXPECT_EQ(0, pthread_mutex_lock(&shared_->mutex[0]));
+}
 
 TEST_F(SharedLocks, SemaphoreWakesThreadsOfTheOtherProcessOneByOne) {
   constexpr int kThreads = 20;
