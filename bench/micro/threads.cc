@@ -1,14 +1,16 @@
-// What threads cost: switch, hand-off, creation, lock, wake-up by a descriptor.
+// What threads cost: switch, hand-off, creation, lock, wake-up by a descriptor, and the system call
+// itself by each way in.
 //
-// Plain POSIX and C++ threads. Built twice: bench-micro-kernel-threads, and bench-micro linked with
-// Bobbin. Run on one processor, else kernel threads run beside each other where they should take
-// turns. fibers.cc holds the same for Boost.Fiber.
+// Plain POSIX and C++ threads. Built twice: bench-micro-kernel-threads, which also runs under
+// `bobbin run`, and bench-micro linked with Bobbin. Run on one processor, else kernel threads run
+// beside each other where they should take turns. fibers.cc holds the same for Boost.Fiber.
 
 #include <benchmark/benchmark.h>
 #include <errno.h>
 #include <sched.h>
 #include <semaphore.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -136,6 +138,73 @@ void PipeHandOff(benchmark::State& state) {
   state.SetItemsProcessed(2 * state.iterations());
 }
 BENCHMARK(PipeHandOff)->UseRealTime();
+
+// The kernel does next to nothing in getppid, so that what is added to a system call shows. An item
+// is one call, here and below.
+template <typename Call>
+void SystemCall(benchmark::State& state, Call call) {
+  for (auto _ : state) benchmark::DoNotOptimize(call());
+  state.SetItemsProcessed(state.iterations());
+}
+
+// In the table, and answered by the kernel: libc's site is patched at start, with or without
+// dispatch.
+void CallInLibcText(benchmark::State& state) {
+  SystemCall(state, [] { return sched_getscheduler(0); });
+}
+BENCHMARK(CallInLibcText)->UseRealTime();
+
+// Not in the table: only dispatch patches libc's site.
+void CallInLibcNotInTable(benchmark::State& state) {
+  SystemCall(state, [] { return getppid(); });
+}
+BENCHMARK(CallInLibcNotInTable)->UseRealTime();
+
+// A site of the program itself, of the shape that dispatch can patch.
+void CallInProgram(benchmark::State& state) {
+  SystemCall(state, [] {
+    long result;
+    asm volatile("mov %1, %%eax\n\tsyscall"
+                 : "=a"(result)
+                 : "i"(SYS_getppid)
+                 : "rcx", "r11", "cc", "memory");
+    return result;
+  });
+}
+BENCHMARK(CallInProgram)->UseRealTime();
+
+// The same while the upper halves of vector registers hold something.
+void CallInProgramWide(benchmark::State& state) {
+  if (!__builtin_cpu_supports("avx")) {
+    state.SkipWithError("this processor has no AVX");
+    return;
+  }
+  SystemCall(state, [] {
+    long result;
+    asm volatile(
+        "vxorps %%ymm15, %%ymm15, %%ymm15\n\tvcmpps $15, %%ymm15, %%ymm15, %%ymm15\n\t"
+        "mov %1, %%eax\n\tsyscall"
+        : "=a"(result)
+        : "i"(SYS_getppid)
+        : "rcx", "r11", "cc", "memory", "xmm15");
+    return result;
+  });
+  asm volatile("vzeroupper" ::: "memory");
+}
+BENCHMARK(CallInProgramWide)->UseRealTime();
+
+// A site that cannot be patched: a jump leads to it and another follows. It traps each time.
+void CallTrapped(benchmark::State& state) {
+  SystemCall(state, [] {
+    long result;
+    asm volatile("mov %1, %%eax\n\tjmp 1f\n1:\tsyscall\n\tjmp 2f\n2:"
+                 : "=a"(result)
+                 : "i"(SYS_getppid)
+                 : "rcx", "r11", "cc", "memory");
+    return result;
+  });
+}
+BENCHMARK(CallTrapped)->UseRealTime();
 
 }  // namespace
 
