@@ -178,15 +178,7 @@ class Server:
       return file.read()
 
   def cpu_seconds(self):
-    """CPU time of the server's processes: all their threads, living and ended, as exact as the scheduler knows it."""
-    # The clock of another process, as clock_getcpuclockid(3) encodes it.
-    total = 0.0
-    for pid in process_tree(self.pid):
-      try:
-        total += time.clock_gettime((~pid << 3) | 2)
-      except OSError:
-        pass  # ended meanwhile
-    return total
+    return tree_cpu_seconds(self.pid)
 
   def statistics(self):
     """Asks Knot for its counters with SIGUSR1. Returns what it printed, or "" where it prints none in time."""
@@ -274,3 +266,19 @@ def process_tree(root):
   for pid in tree:
     tree.extend(children.get(pid, []))
   return tree
+
+
+def tree_cpu_seconds(root):
+  """CPU time of a process and all its descendants: all their threads, living and ended, as exact as the scheduler knows
+  it, and to the tick that of children which have ended and were waited for."""
+  total = 0.0
+  for pid in process_tree(root):
+    try:
+      # The clock of another process, as clock_getcpuclockid(3) encodes it.
+      total += time.clock_gettime((~pid << 3) | 2)
+      with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+        fields = file.read().rpartition(")")[2].split()
+      total += (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")  # cutime, cstime
+    except OSError:
+      pass  # ended meanwhile
+  return total

@@ -22,16 +22,16 @@ def as_root():
 
 
 class Mariadb:
-  """One mariadbd on the run's data directory."""
+  """One mariadbd on the run's data directory, with more options."""
 
-  def __init__(self, run):
+  def __init__(self, run, *options):
     self.port = run.free_port()
     self.run = run
     self.server = run.start(
         "/usr/sbin/mariadbd", "--no-defaults", f"--datadir={run.path('data')}", f"--bind-address={run.address}",
         f"--port={self.port}", f"--socket={run.path('socket')}", f"--pid-file={run.path('pid')}",
         "--skip-name-resolve", "--innodb-buffer-pool-size=32M", "--innodb-log-file-size=16M", "--max-connections=200",
-        "--thread-handling=one-thread-per-connection", *as_root())
+        "--thread-handling=one-thread-per-connection", *options, *as_root())
     self.server.wait_until_listening(run.path("socket"))
 
   def command(self):
