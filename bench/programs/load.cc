@@ -290,7 +290,8 @@ class Load {
     const std::string& received = connection->received;
     if (received.size() < flags_.head.size() + flags_.tail.size()) return false;
     if (!received.ends_with(flags_.tail)) return false;
-    if (!received.starts_with(flags_.head)) Wrong(connection);
+    if (reply_size_ == 0) reply_size_ = received.size();
+    if (!received.starts_with(flags_.head) || received.size() != reply_size_) Wrong(connection);
     return true;
   }
 
@@ -317,6 +318,7 @@ class Load {
   int epoll_ = -1;
   size_t unsent_ = 0;
   size_t answered_ = 0;
+  size_t reply_size_ = 0;  // of the first, and so of all: even a date is always as long
 };
 
 void WaitForLine() {

@@ -4,6 +4,7 @@
 usage: load_test.py BENCH_LOAD
 """
 
+import contextlib
 import socketserver
 import subprocess
 import sys
@@ -20,6 +21,10 @@ class Handler(socketserver.BaseRequestHandler):
   """Answers each request with what the server has for its number, of all connections together."""
 
   def handle(self):
+    with contextlib.suppress(ConnectionError):  # the client leaves at the first error
+      self.answer()
+
+  def answer(self):
     while True:
       data = self.request.recv(len(REQUEST))
       if not data:
