@@ -189,7 +189,7 @@ struct Index {
   }
 };
 constexpr Index kIndex;
-static_assert(sizeof kCalls / sizeof kCalls[0] < 256);
+static_assert(sizeof kCalls / sizeof kCalls[0] < 256 && kNumbers == kPassedNumbers);
 
 }  // namespace
 
@@ -212,6 +212,14 @@ long Pass(const Registers* r) {
   return RawSyscall6(static_cast<long>(r->rax), static_cast<long>(r->rdi),
                      static_cast<long>(r->rsi), static_cast<long>(r->rdx),
                      static_cast<long>(r->r10), static_cast<long>(r->r8), static_cast<long>(r->r9));
+}
+
+void FillPassedDirectly() {
+  if (runtime().run.audit) return;
+  for (const PassedCall& call : kCalls) {
+    bobbin_passed_directly[call.nr] =
+        call.answer == kPassed || (call.answer == kMayBlock && !runtime().run.strict);
+  }
 }
 
 void DieStrict(const char* call) {

@@ -24,6 +24,10 @@ const PassedCall* FindPassed(long nr);
 // Makes a call that has no handler, or refuses it.
 long Pass(const Registers* registers);
 
+// Lets the entry from text make calls by itself that Pass would make and do nothing else. Callers:
+// once, before any text is patched and after the options are known.
+void FillPassedDirectly();
+
 // Ends the process because `call` may hold up its scheduler: BOBBIN_STRICT.
 [[noreturn]] void DieStrict(const char* call);
 

@@ -9,6 +9,7 @@
 
 #include <cstdlib>
 
+#include "wrappers/passed_calls.h"
 #include "wrappers/preemption.h"
 #include "wrappers/scheduling.h"
 #include "wrappers/signal.h"
@@ -120,6 +121,7 @@ bool EveryCall(long) { return true; }
 
 const char* TakeOverLibc() {
   // With dispatch on, a site left alone would trap.
+  FillPassedDirectly();
   LibcTextReport report = PatchLibcText(runtime().run.dispatch ? &EveryCall : &TableWants);
   if (report.error[0] != '\0') return report.error;
   SiteCheck check;

@@ -11,11 +11,14 @@ import statistics
 import subprocess
 import sys
 
-# Column title and program. The first is what the others are compared with.
+# Column title, program, and the flags of bobbin run if it runs under that. The first is what the others are compared
+# with.
 CONTESTANTS = [
-    ("kernel threads", "bench-micro-kernel-threads"),
-    ("Bobbin", "bench-micro"),
-    ("Boost.Fiber", "bench-micro-fiber"),
+    ("kernel threads", "bench-micro-kernel-threads", None),
+    ("Bobbin, linked", "bench-micro", None),
+    ("bobbin run", "bench-micro-kernel-threads", []),
+    ("dispatch off", "bench-micro-kernel-threads", ["--dispatch=off"]),
+    ("Boost.Fiber", "bench-micro-fiber", None),
 ]
 
 TITLES = {
@@ -25,12 +28,19 @@ TITLES = {
     "CreateAndJoin": "create and join",
     "Mutex": "mutex, uncontended",
     "PipeHandOff": "park and wake on a pipe",
+    "CallInLibcText": "call in libc, with a handler",
+    "CallInLibcNotInTable": "call in libc, without one",
+    "CallInProgram": "call in the program",
+    "CallInProgramWide": "the same, wide registers in use",
+    "CallTrapped": "call that cannot be patched",
+    "CallLookedAt": "call, only looked at",
 }
 
 
-def run_once(program, args):
-  """Runs one program once. Returns {benchmark: nanoseconds an item}."""
-  command = ["taskset", "-c", str(args.cpu), program, f"--benchmark_min_time={args.seconds}",
+def run_once(program, flags, args):
+  """Runs one program once, under bobbin run if `flags` is not None. Returns {benchmark: nanoseconds an item}."""
+  launcher = [] if flags is None else [os.path.join(args.bin, "bobbin"), "run", "--otherwise=refuse", *flags]
+  command = ["taskset", "-c", str(args.cpu), *launcher, program, f"--benchmark_min_time={args.seconds}",
              f"--benchmark_filter={args.filter}", "--benchmark_format=json"]
   done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False,
                         timeout=60 + 30 * args.seconds)
@@ -40,6 +50,8 @@ def run_once(program, args):
     return {}  # the filter matched nothing
   results = {}
   for benchmark in json.loads(done.stdout)["benchmarks"]:
+    if benchmark.get("error_occurred") and benchmark["error_message"].startswith("not here:"):
+      continue
     if benchmark.get("error_occurred"):
       raise RuntimeError(f"{benchmark['name']}: {benchmark['error_message']}")
     results[benchmark["name"].split("/")[0]] = 1e9 / benchmark["items_per_second"]
@@ -47,45 +59,49 @@ def run_once(program, args):
 
 
 def measure(args):
-  """Returns {program: {benchmark: [nanoseconds of each round]}} and whether anything failed."""
+  """Returns {column: {benchmark: [nanoseconds of each round]}} and whether anything failed."""
   samples = {}
   failed = False
   for _ in range(args.rounds):
-    for title, name in CONTESTANTS:
-      if samples.get(name, {}) is None:
+    for title, name, flags in CONTESTANTS:
+      if samples.get(title, {}) is None:
         continue  # failed in an earlier round
       program = os.path.join(args.bin, name)
       try:
         if not os.path.exists(program):
           raise RuntimeError("not built")
-        for benchmark, nanoseconds in run_once(program, args).items():
-          samples.setdefault(name, {}).setdefault(benchmark, []).append(nanoseconds)
+        for benchmark, nanoseconds in run_once(program, flags, args).items():
+          samples.setdefault(title, {}).setdefault(benchmark, []).append(nanoseconds)
       except (RuntimeError, OSError, subprocess.TimeoutExpired) as error:
         print(f"micro: {title} ({name}): {error}", file=sys.stderr)
-        samples[name] = None
+        samples[title] = None
         failed = True
   return samples, failed
 
 
+def cell(benchmark, value, base):
+  """Returns: nanoseconds, and how they compare with the first column's: by how many they are more for a system call, of
+  which the call itself is most, else how many times faster."""
+  if value is None:
+    return "-"
+  if base is None or base is value:
+    return f"{value:,.1f}"
+  compared = f"{value - base:+,.0f}" if benchmark.startswith("Call") else f"{base / value:.1f}x"
+  return f"{value:,.1f} ({compared})"
+
+
 def print_table(samples, rounds):
-  medians = {name: {benchmark: statistics.median(values) for benchmark, values in (results or {}).items()}
-             for name, results in samples.items()}
-  print(f"Nanoseconds each, median of {rounds} rounds, on one processor; "
-        "in brackets how many times faster than kernel threads.\n")
-  print(f"{'':30}" + "".join(f"{title:>22}" for title, _ in CONTESTANTS))
-  base = medians.get(CONTESTANTS[0][1], {})
-  for benchmark, title in TITLES.items():
-    if not any(benchmark in results for results in medians.values()):
-      continue
-    row = f"{title:30}"
-    for index, (_, name) in enumerate(CONTESTANTS):
-      value = medians.get(name, {}).get(benchmark)
-      if value is None:
-        row += f"{'-':>22}"
-        continue
-      ratio = f" ({base[benchmark] / value:.1f}x)" if index > 0 and benchmark in base else ""
-      row += f"{value:,.1f}{ratio}".rjust(22)
-    print(row)
+  medians = {title: {benchmark: statistics.median(values) for benchmark, values in (results or {}).items()}
+             for title, results in samples.items()}
+  print(f"Nanoseconds each, median of {rounds} rounds, on one processor; in brackets how many times faster than kernel "
+        "threads,\nor for a system call how many nanoseconds more.\n")
+  print(f"{'':32}" + "".join(f"{title:>18}" for title, *_ in CONTESTANTS))
+  first = medians.get(CONTESTANTS[0][0], {})
+  for benchmark, label in TITLES.items():
+    values = [medians.get(title, {}).get(benchmark) for title, *_ in CONTESTANTS]
+    if any(value is not None for value in values):
+      base = first.get(benchmark)
+      print(f"{label:32}" + "".join(f"{cell(benchmark, value, base):>18}" for value in values))
 
 
 def main():

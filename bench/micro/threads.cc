@@ -10,6 +10,8 @@
 #include <sched.h>
 #include <semaphore.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -147,14 +149,15 @@ void SystemCall(benchmark::State& state, Call call) {
   state.SetItemsProcessed(state.iterations());
 }
 
-// In the table, and answered by the kernel: libc's site is patched at start, with or without
-// dispatch.
+// In the table, where its handler looks at an argument and asks the kernel, which refuses at once:
+// libc's site is patched at start, with or without dispatch.
 void CallInLibcText(benchmark::State& state) {
-  SystemCall(state, [] { return sched_getscheduler(0); });
+  const auto unaligned = reinterpret_cast<void*>(sysconf(_SC_PAGESIZE) + 1);
+  SystemCall(state, [=] { return mprotect(unaligned, 1, PROT_READ); });
 }
 BENCHMARK(CallInLibcText)->UseRealTime();
 
-// Not in the table: only dispatch patches libc's site.
+// Without a handler: only dispatch patches libc's site.
 void CallInLibcNotInTable(benchmark::State& state) {
   SystemCall(state, [] { return getppid(); });
 }
@@ -205,6 +208,25 @@ void CallTrapped(benchmark::State& state) {
   });
 }
 BENCHMARK(CallTrapped)->UseRealTime();
+
+#ifndef PR_SET_SYSCALL_USER_DISPATCH
+#define PR_SET_SYSCALL_USER_DISPATCH 59
+#define PR_SYS_DISPATCH_OFF 0
+#define PR_SYS_DISPATCH_ON 1
+#endif
+
+// What dispatch alone adds: the kernel looks where each call comes from. Here all places may make
+// calls.
+void CallLookedAt(benchmark::State& state) {
+  constexpr long kEverywhere = 0x7fff'ffff'ffff;
+  if (prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_ON, 1L, kEverywhere, 0L) != 0) {
+    state.SkipWithError("not here: dispatch is not to be had");
+    return;
+  }
+  SystemCall(state, [] { return getppid(); });
+  prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_OFF, 0L, 0L, 0L);
+}
+BENCHMARK(CallLookedAt)->UseRealTime();
 
 }  // namespace
 

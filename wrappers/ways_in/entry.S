@@ -22,6 +22,8 @@
 #define REGISTERS_AND_SITE 128
 #define RED_ZONE 128
 #define FRAME (RED_ZONE + REGISTERS_AND_SITE)
+#define PASS_FRAME (RED_ZONE + 16)
+#define PASSED_NUMBERS 512
 #define VECTORS (16 * 16)
 
 // Parts of the processor state (Intel SDM volume 1, 13.1): x87, SSE, AVX, opmask, ZMM_Hi256,
@@ -38,11 +40,39 @@
 
         .text
 
-// The frame of both entries: what a system call keeps and an unwinder wants, with rbp at it.
-        .macro SAVE_REGISTERS
+// How both entries begin: makes a call of bobbin_passed_directly and continues behind it. The kernel
+// keeps all registers, vectors too, so there is nothing to save.
+        .macro PASS_DIRECTLY
         .cfi_signal_frame
         .cfi_def_cfa %rsp, 0
         .cfi_register %rip, %r11
+        cmpq $PASSED_NUMBERS, %rax
+        jae 9f
+        leaq -PASS_FRAME(%rsp), %rsp
+        .cfi_adjust_cfa_offset PASS_FRAME
+        movq %r11, (%rsp)
+        .cfi_rel_offset %rip, 0
+        movq %rcx, 8(%rsp)
+        leaq bobbin_passed_directly(%rip), %rcx
+        cmpb $0, (%rcx,%rax)
+        je 8f
+        syscall
+        movq 8(%rsp), %rcx
+        .cfi_remember_state
+        .cfi_register %rip, %rcx
+        leaq PASS_FRAME(%rsp), %rsp
+        .cfi_adjust_cfa_offset -PASS_FRAME
+        jmp *%rcx
+8:      .cfi_restore_state
+        movq 8(%rsp), %rcx
+        .cfi_register %rip, %r11
+        leaq PASS_FRAME(%rsp), %rsp
+        .cfi_adjust_cfa_offset -PASS_FRAME
+9:
+        .endm
+
+// The frame of both entries: what a system call keeps and an unwinder wants, with rbp at it.
+        .macro SAVE_REGISTERS
         leaq -FRAME(%rsp), %rsp
         .cfi_adjust_cfa_offset FRAME
         movq %rax, RAX(%rsp)
@@ -149,6 +179,7 @@
         .p2align 6
 bobbin_text_entry:
         .cfi_startproc
+        PASS_DIRECTLY
         SAVE_REGISTERS
         andq $-16, %rsp
         subq $VECTORS, %rsp
@@ -172,6 +203,7 @@ bobbin_text_entry:
         .p2align 6
 bobbin_text_entry_wide:
         .cfi_startproc
+        PASS_DIRECTLY
         SAVE_REGISTERS
         .cfi_rel_offset %rbx, RBX
         andq $-64, %rsp
@@ -320,5 +352,14 @@ initial_state:
         .quad 0x8000000000000000 | ABOVE_AVX
         .zero 48
         .size initial_state, . - initial_state
+
+        .globl bobbin_passed_directly
+        .hidden bobbin_passed_directly
+        .type bobbin_passed_directly, @object
+        .bss
+        .p2align 6
+bobbin_passed_directly:
+        .zero PASSED_NUMBERS
+        .size bobbin_passed_directly, . - bobbin_passed_directly
 
         .section .note.GNU-stack, "", @progbits
