@@ -28,6 +28,9 @@ struct Hooks {
   void (*route)(Scheduler* scheduler) = nullptr;
   // Prepares the scheduler's kernel thread, on it: at its start, and in the child of a fork.
   void (*prepare)(Scheduler* scheduler) = nullptr;
+  // Has another scheduler look at the pending signals of the thread that it runs. Callers: any
+  // kernel thread.
+  void (*nudge)(Scheduler* scheduler) = nullptr;
   // Puts Options::quantum_ms in force on the scheduler's kernel thread, on it.
   void (*set_quantum)(Scheduler* scheduler) = nullptr;
 };

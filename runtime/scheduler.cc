@@ -206,8 +206,10 @@ void Scheduler::ThreadEntry(Transfer transfer) {
   Scheduler* scheduler = Current();
   Thread* self = scheduler->current_;
   scheduler->accounting_.Charge(&scheduler->counters().threading_cycles);
-  scheduler->depth_ = 0;
+  scheduler->depth_ = 1;
   scheduler->calls_in_a_row_ = 0;
+  if (self->pending_signals.load(std::memory_order_relaxed) != 0) scheduler->attention_ = true;
+  scheduler->LeaveRuntime();
   self->entry(self->entry_argument);
   __builtin_unreachable();
 }
@@ -379,6 +381,9 @@ void Scheduler::Interrupt(Thread* thread) {
     Interrupt(target);
   };
   scheduler->Post(&thread->interruption);
+  // Running, it would look at its inbox only when it next waits.
+  const bool running = __atomic_load_n(&thread->state, __ATOMIC_RELAXED) == ThreadState::kRunning;
+  if (running && runtime().hooks.nudge != nullptr) runtime().hooks.nudge(scheduler);
 }
 
 void Scheduler::Post(InboxMessage* message) {

@@ -11,6 +11,7 @@ namespace {
 // What the signals carry: addresses that nobody else can send by chance.
 const char tick_mark = 0;
 const char stop_mark = 0;
+const char nudge_mark = 0;
 
 // Odd while others are to stand still. Each scheduler says in its place for which number it does.
 std::atomic<uint32_t> stop_number{0};
@@ -26,12 +27,12 @@ void Stand(int index) {
   while (stop_number.load(std::memory_order_acquire) == number) __builtin_ia32_pause();
 }
 
-void AskToStand(const Scheduler* scheduler) {
+void Send(const Scheduler* scheduler, const char* mark) {
   siginfo_t info = {};
   info.si_signo = kTick;
   info.si_code = SI_QUEUE;
   info.si_pid = runtime().pid;
-  info.si_value.sival_ptr = const_cast<char*>(&stop_mark);
+  info.si_value.sival_ptr = const_cast<char*>(mark);
   RawSyscall(SYS_rt_tgsigqueueinfo, runtime().pid, scheduler->kernel_tid(), kTick, &info);
 }
 
@@ -63,6 +64,12 @@ bool OnTick(Scheduler* scheduler, const siginfo_t& info, uintptr_t interrupted_a
     Stand(scheduler->index());
     return true;
   }
+  if (info.si_code == SI_QUEUE && info.si_value.sival_ptr == &nudge_mark) {
+    scheduler->EnterRuntime();
+    scheduler->RequestAttention();
+    scheduler->LeaveRuntime();
+    return true;
+  }
   if (info.si_code != SI_TIMER || info.si_value.sival_ptr != &tick_mark) return false;
   if (scheduler->in_runtime() || IsOwnCode(interrupted_at)) {
     scheduler->YieldSoon();
@@ -75,6 +82,8 @@ bool OnTick(Scheduler* scheduler, const siginfo_t& info, uintptr_t interrupted_a
   return true;
 }
 
+void Nudge(Scheduler* scheduler) { Send(scheduler, &nudge_mark); }
+
 OthersStandStill::OthersStandStill() {
   Runtime& rt = runtime();
   const int count = rt.scheduler_count.load(std::memory_order_acquire);
@@ -83,7 +92,7 @@ OthersStandStill::OthersStandStill() {
   const uint32_t number = stop_number.fetch_add(1, std::memory_order_acq_rel) + 1;
   const Scheduler* self = Scheduler::Current();
   for (int i = 0; i < count; ++i) {
-    if (rt.schedulers[i] != self) AskToStand(rt.schedulers[i]);
+    if (rt.schedulers[i] != self) Send(rt.schedulers[i], &stop_mark);
   }
   const uint64_t give_up = rt.clock.Now() + kLongestWait;
   for (int i = 0; i < count && all_; ++i) {

@@ -34,6 +34,9 @@ void SetQuantum(Scheduler* scheduler);
 // Tells whether a kTick was ours; if so, it has been acted on. Callers: the signal handler.
 bool OnTick(Scheduler* scheduler, const siginfo_t& info, uintptr_t interrupted_at);
 
+// Has `scheduler` look at the pending signals of the thread that it runs. Callers: any kernel thread.
+void Nudge(Scheduler* scheduler);
+
 // Keeps the other schedulers' kernel threads inside a signal handler while it lives. Callers: one
 // scheduler at a time, inside the runtime.
 class OthersStandStill {

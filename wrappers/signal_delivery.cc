@@ -520,6 +520,7 @@ void StartSignals() {
   runtime().hooks.attend = &Attend;
   runtime().hooks.route = &Route;
   runtime().hooks.set_quantum = &SetQuantum;
+  runtime().hooks.nudge = &Nudge;
   runtime().reserved_signals = SignalBit(kTick);
   TakeSignal(SIGSEGV, &OnFault, SA_ONSTACK);
   TakeSignal(SIGBUS, &OnFault, SA_ONSTACK);
