@@ -333,7 +333,7 @@ int main(int argc, char** argv) {
   const Flags flags = ParseFlags(argc, argv);
   Load load(flags);
   load.Open();
-  if (flags.reconnect) load.Run(2 * static_cast<size_t>(flags.connections));
+  load.Run(static_cast<size_t>(flags.requests) / 10);
   puts("ready");
   fflush(stdout);
   WaitForLine();
