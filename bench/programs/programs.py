@@ -124,8 +124,8 @@ def run_workload(connections, args):
 def print_table(connections, summary, args):
   print(f"\n{connections:,} connections, {args.requests:,} requests, median of {args.rounds} rounds")
   print(f"  {'':14} {'CPU us/request':^36} {'requests/s':^19} {'threads of the kernel':^21}")
-  print(f"  {'':14} {'kernel':>8} {'Bobbin':>8} {'ratio':>6} {'(range)':>11} {'kernel':>9} {'Bobbin':>9} {'kernel':>10} "
-        f"{'Bobbin':>10}")
+  print(f"  {'':14} {'kernel':>8} {'Bobbin':>8} {'ratio':>6} {'(range)':>11} {'kernel':>9} {'Bobbin':>9} "
+        f"{'kernel':>10} {'Bobbin':>10}")
   for name, row in summary.items():
     kernel, bobbin = row[support.KERNEL_THREADS.name], row[BOBBIN.name]
     spread = "({:.2f}-{:.2f})".format(*row["ratio_range"])

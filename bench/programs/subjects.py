@@ -63,7 +63,7 @@ def pinned(cpu):
 
 
 def backend(stack, args):
-  """A web server on the client's processor, on kernel threads and not measured. Returns: its port, which serves PAGE."""
+  """Starts a web server on the client's processor, on kernel threads, not measured. Returns: its port, which has PAGE."""
   site = stack.enter_context(contestants.Site())
   with pinned(args.client_cpu):
     return stack.enter_context(contestants.Server("nginx-no-sendfile", site, args.bin)).port
