@@ -63,7 +63,7 @@ def pinned(cpu):
 
 
 def backend(stack, args):
-  """Starts a web server on the client's processor, on kernel threads, not measured. Returns: its port, which has PAGE."""
+  """Starts a web server on the client's processor, on kernel threads, not measured. Returns: its port; it has PAGE."""
   site = stack.enter_context(contestants.Site())
   with pinned(args.client_cpu):
     return stack.enter_context(contestants.Server("nginx-no-sendfile", site, args.bin)).port
