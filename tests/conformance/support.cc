@@ -299,8 +299,12 @@ size_t FillUp(int fd) {
   const int buffer_size = 64 * 1024;
   setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer_size, sizeof buffer_size);
   // TCP moves data on to the receiver's buffer in its own time, which makes room again: full is
-  // what stays full for longer than an acknowledgement may be delayed.
-  for (int quiet_rounds = 0; quiet_rounds < 4; ++quiet_rounds) {
+  // what stays full for longer than the first probe of a closed window takes (200 ms).
+  int protocol = 0;
+  socklen_t size_of_protocol = sizeof protocol;
+  getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size_of_protocol);
+  const int wanted_rounds = protocol == IPPROTO_TCP ? 14 : 1;
+  for (int quiet_rounds = 0; quiet_rounds < wanted_rounds; ++quiet_rounds) {
     // Ends with single bytes, so that not even the smallest write would fit.
     for (size_t size : {chunk.size(), size_t{1}}) {
       ssize_t n;
