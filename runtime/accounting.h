@@ -75,6 +75,14 @@ class Accounting {
     return now;
   }
 
+  // As above, and adds the time to `also`.
+  uint64_t Charge(uint64_t* category, uint64_t* also) {
+    const uint64_t before = mark_;
+    const uint64_t now = Charge(category);
+    *also += now - before;
+    return now;
+  }
+
   uint64_t mark() const { return mark_; }
   uint64_t start() const { return start_; }
 

@@ -59,6 +59,7 @@ struct Runtime {
   // Signals that are the runtime's own: never blocked in the kernel on a scheduler's kernel thread,
   // whatever its threads' masks say.
   uint64_t reserved_signals = 0;
+  size_t reserved_bytes = 0;  // of address space, that the runtime took at its start
   int pid = 0;
   bool active = false;
   const char* inactive_reason = "not started";

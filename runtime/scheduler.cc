@@ -277,7 +277,7 @@ void Scheduler::SwitchTo(Thread* next) {
 Wake Scheduler::Park(const ParkRequest& request) {
   Thread* self = current_;
   int depth = depth_;
-  uint64_t now = accounting_.Charge(&accounting_.counters.application_cycles);
+  uint64_t now = accounting_.Charge(&accounting_.counters.application_cycles, &self->cycles);
   ++accounting_.counters.parks;
   ++self->parks;
   self->parked_at = now;
@@ -314,7 +314,7 @@ void Scheduler::Yield() {
   Thread* self = current_;
   int depth = depth_;
   calls_in_a_row_ = 0;
-  uint64_t now = accounting_.Charge(&accounting_.counters.application_cycles);
+  uint64_t now = accounting_.Charge(&accounting_.counters.application_cycles, &self->cycles);
   // A thread that yields in a loop waits for somebody: also for those the poller or another kernel
   // thread would wake.
   if (first_ == nullptr || now - last_poll_ > kPollInterval || !inbox_.Empty()) Poll(false);
@@ -330,7 +330,7 @@ void Scheduler::Yield() {
 
 void Scheduler::Exit(void (*last_words)(Thread*)) {
   EnterRuntime();
-  accounting_.Charge(&accounting_.counters.application_cycles);
+  accounting_.Charge(&accounting_.counters.application_cycles, &current_->cycles);
   current_->last_words = last_words;
   current_->state = ThreadState::kDone;
   Thread* next = Pop();

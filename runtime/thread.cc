@@ -18,7 +18,7 @@ namespace {
 constexpr int kSlotBits = 20;
 constexpr int kSlotMask = (1 << kSlotBits) - 1;
 constexpr int kLowestUse = 4;
-constexpr int kUses = 1024;
+constexpr int kUses = 256;  // ids of 28 bits: the clock of a thread has its id times eight in an int
 
 }  // namespace
 

@@ -76,6 +76,7 @@ struct alignas(64) Thread {
   int tid = 0;                  // what gettid() answers; the kernel's for the main thread
   uint64_t signal_mask = 0;     // bit n-1: signal n is blocked
   uint64_t parked_at = 0;       // cycles
+  uint64_t cycles = 0;          // that it ran, up to its last park
   uintptr_t wait_argument = 0;  // descriptor or address, for the dump
 
   // Waiting on an address: guarded by the bucket's lock.

@@ -1,6 +1,9 @@
 #include "wrappers/memory.h"
 
 #include <sys/mman.h>
+#include <sys/resource.h>
+
+#include "wrappers/kernel_thread.h"
 
 namespace bobbin {
 
@@ -42,6 +45,60 @@ long Madvise(Scheduler* scheduler, Registers* registers) {
     default:
       return CallHere(*registers);
   }
+}
+
+namespace {
+
+// Once the program has set RLIMIT_AS, what the kernel holds is more by the reservation.
+std::atomic<bool> address_limit_set{false};
+
+void Shift(rlim_t* value, rlim_t by) {
+  if (*value != RLIM_INFINITY) *value += by;
+}
+
+long LimitHere(int resource, const struct rlimit* wanted, struct rlimit* old) {
+  const rlim_t reserved = resource == RLIMIT_AS ? runtime().reserved_bytes : 0;
+  struct rlimit changed = {}, before = {};
+  const bool was_set = address_limit_set.load(std::memory_order_relaxed);
+  if (wanted != nullptr) {
+    if (!Readable(wanted, sizeof *wanted)) return -EFAULT;
+    changed = *wanted;
+    Shift(&changed.rlim_cur, reserved);
+    Shift(&changed.rlim_max, reserved);
+  }
+  if (old != nullptr && !Writable(old, sizeof *old)) return -EFAULT;
+  const long result =
+      RawSyscall(SYS_prlimit64, 0, resource, wanted == nullptr ? nullptr : &changed, &before);
+  if (result < 0) return result;
+  if (wanted != nullptr && resource == RLIMIT_AS) address_limit_set.store(true);
+  if (old == nullptr) return 0;
+  if (was_set) {
+    Shift(&before.rlim_cur, -reserved);
+    Shift(&before.rlim_max, -reserved);
+  }
+  *old = before;
+  return 0;
+}
+
+}  // namespace
+
+long Prlimit(Scheduler* scheduler, Registers* registers) {
+  const auto process = static_cast<int>(registers->rdi);
+  const auto resource = static_cast<int>(registers->rsi);
+  if (resource != RLIMIT_AS || (process != 0 && process != runtime().pid))
+    return OnKernelThreadOf<0>(scheduler, registers);
+  return LimitHere(resource, reinterpret_cast<const struct rlimit*>(registers->rdx),
+                   reinterpret_cast<struct rlimit*>(registers->r10));
+}
+
+long Getrlimit(Scheduler*, int resource, struct rlimit* limit) {
+  if (!Writable(limit, sizeof *limit)) return -EFAULT;
+  return LimitHere(resource, nullptr, limit);
+}
+
+long Setrlimit(Scheduler*, int resource, const struct rlimit* limit) {
+  if (!Readable(limit, sizeof *limit)) return -EFAULT;
+  return LimitHere(resource, limit, nullptr);
 }
 
 }  // namespace bobbin

@@ -5,6 +5,8 @@
 #ifndef BOBBIN_WRAPPERS_MEMORY_H_
 #define BOBBIN_WRAPPERS_MEMORY_H_
 
+#include <sys/resource.h>
+
 #include "wrappers/call.h"
 
 namespace bobbin {
@@ -14,6 +16,12 @@ long Mmap(Scheduler* scheduler, void* address, size_t length, int protection, in
 long Munmap(Scheduler* scheduler, void* address, size_t length);
 long Mprotect(Scheduler* scheduler, void* address, size_t length, int protection);
 long Madvise(Scheduler* scheduler, Registers* registers);
+
+// Limits: what is reserved for stacks does not count against the program's RLIMIT_AS. Source:
+// prlimit(2).
+long Prlimit(Scheduler* scheduler, Registers* registers);
+long Getrlimit(Scheduler* scheduler, int resource, struct rlimit* limit);
+long Setrlimit(Scheduler* scheduler, int resource, const struct rlimit* limit);
 
 }  // namespace bobbin
 

@@ -3,6 +3,7 @@
 //
 // BOBBIN=off keeps a process on kernel threads.
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <sys/stat.h>
@@ -28,6 +29,19 @@ int KernelThreads() {
   // The links of a directory are its subdirectories and two more.
   if (RawSyscall(SYS_stat, "/proc/self/task", &status) < 0) return 1;
   return static_cast<int>(status.st_nlink) - 2;
+}
+
+// The address space of this process, in bytes; 0 where /proc does not say. Source: proc(5), statm.
+size_t MappedBytes() {
+  const long fd = RawSyscall(SYS_open, "/proc/self/statm", O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return 0;
+  char text[32] = {};
+  RawSyscall(SYS_read, fd, text, sizeof text - 1);
+  RawSyscall(SYS_close, fd);
+  size_t pages = 0;
+  for (const char* at = text; *at >= '0' && *at <= '9'; ++at)
+    pages = pages * 10 + static_cast<size_t>(*at - '0');
+  return pages * 4096;
 }
 
 // The calls whose every site in libc must be ours before a thread may be made: one that slipped
@@ -189,6 +203,7 @@ __attribute__((constructor)) void StartRuntime() {
   // The others join in when libc is known to be ours.
   int schedulers = options.schedulers;
   options.schedulers = 1;
+  const size_t mapped = MappedBytes();
   const char* problem = TakeOver(options);
   if (problem[0] != '\0') {
     FallBack(rt.run, problem, nullptr);
@@ -197,6 +212,7 @@ __attribute__((constructor)) void StartRuntime() {
   options.schedulers = schedulers;
   if (schedulers != 1 && rt.Configure(options) != 0)
     Warn("fewer schedulers than asked: no kernel thread to be had");
+  rt.reserved_bytes = MappedBytes() - mapped;
   PrepareProgram(rt.run);
 }
 

@@ -48,6 +48,38 @@ long Nanosleep(Scheduler* scheduler, const struct timespec* time, struct timespe
   return ClockNanosleep(scheduler, CLOCK_MONOTONIC, 0, time, left);
 }
 
+namespace {
+
+// Which user thread's CPU clock `clock` is: its own id, or one made of a thread's id as the kernel
+// makes them (linux/posix-timers.h). Returns: null where it is no such clock.
+Thread* ThreadOfClock(Scheduler* scheduler, int clock) {
+  constexpr int kPerThread = 4, kKind = 3, kScheduled = 2;
+  if (clock == CLOCK_THREAD_CPUTIME_ID) return scheduler->current();
+  if (clock >= 0 || (clock & kPerThread) == 0 || (clock & kKind) != kScheduled) return nullptr;
+  const int tid = ~(clock >> 3);
+  return tid == 0 ? scheduler->current() : FindThread(scheduler, tid);
+}
+
+}  // namespace
+
+long ClockGettime(Scheduler* scheduler, int clock, struct timespec* time) {
+  Thread* thread = ThreadOfClock(scheduler, clock);
+  // The only thread of a process has the kernel's, which knows when others had the processor.
+  const bool measurable = runtime().clock.Nanoseconds(uint64_t{1} << 32) != 0;
+  const bool alone = thread == scheduler->current() && runtime().threads.alive() == 1;
+  if (thread == nullptr || alone || !measurable) return RawSyscall(SYS_clock_gettime, clock, time);
+  if (!Writable(time, sizeof *time)) return -EFAULT;
+  uint64_t cycles = __atomic_load_n(&thread->cycles, __ATOMIC_RELAXED);
+  if (thread == scheduler->current()) cycles += ReadCycles() - scheduler->accounting().mark();
+  *time = ToTimespec(runtime().clock.Nanoseconds(cycles));
+  return 0;
+}
+
+long ClockGetres(Scheduler* scheduler, int clock, struct timespec* resolution) {
+  if (ThreadOfClock(scheduler, clock) != nullptr) clock = CLOCK_THREAD_CPUTIME_ID;
+  return RawSyscall(SYS_clock_getres, clock, resolution);
+}
+
 long SchedYield(Scheduler* scheduler) {
   scheduler->Yield();
   return 0;

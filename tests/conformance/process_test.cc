@@ -2,7 +2,10 @@
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include <memory>
@@ -504,6 +507,55 @@ TEST(Process, UserIdSetInOneThreadHoldsInAll) {
                  EXPECT_EQ(65534u, seen);
                  return 0;
                }));
+}
+
+constexpr rlim_t kGiB = rlim_t{1} << 30;
+
+// In a child, whose limits are its own. Returns: its exit status.
+int InChild(int (*body)()) {
+  const pid_t child = fork();
+  if (child == 0) _exit(body());
+  int status = -1;
+  EXPECT_EQ(child, waitpid(child, &status, 0));
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+TEST(AddressSpaceLimit, IsShownAsItWasSet) {
+  EXPECT_EQ(0, InChild([] {
+              const rlimit wanted = {4 * kGiB, 8 * kGiB};
+              if (syscall(SYS_setrlimit, RLIMIT_AS, &wanted) != 0) return 1;
+              rlimit seen = {};
+              if (getrlimit(RLIMIT_AS, &seen) != 0) return 2;
+              if (seen.rlim_cur != wanted.rlim_cur || seen.rlim_max != wanted.rlim_max) return 3;
+              seen = {};
+              if (syscall(SYS_getrlimit, RLIMIT_AS, &seen) != 0) return 4;
+              return seen.rlim_cur == wanted.rlim_cur && seen.rlim_max == wanted.rlim_max ? 0 : 5;
+            }));
+}
+
+TEST(AddressSpaceLimit, LimitsTheProgramAndNotMore) {
+  EXPECT_EQ(0, InChild([] {
+              const rlimit wanted = {16 * kGiB, 16 * kGiB};
+              if (setrlimit(RLIMIT_AS, &wanted) != 0) return 1;
+              const auto map = [](size_t bytes) {
+                return mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                            -1, 0);
+              };
+              if (map(8 * kGiB) == MAP_FAILED) return 2;
+              if (map(16 * kGiB) != MAP_FAILED || errno != ENOMEM) return 3;
+              pthread_t thread;
+              if (pthread_create(
+                      &thread, nullptr, [](void* a) { return a; }, nullptr) != 0)
+                return 4;
+              return pthread_join(thread, nullptr);
+            }));
+}
+
+TEST(AddressSpaceLimit, BadOnesSaySo) {
+  rlimit limit = {2, 1};
+  EXPECT_ERRNO(EINVAL, setrlimit(RLIMIT_AS, &limit));
+  EXPECT_ERRNO(EINVAL, syscall(SYS_getrlimit, 999, &limit));
+  EXPECT_ERRNO(EFAULT, syscall(SYS_setrlimit, RLIMIT_AS, 8));
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
 // Sleeping, clocks and timers.
+#include <sys/syscall.h>
 #include <sys/time.h>
 
 #include <memory>
@@ -185,6 +186,57 @@ TEST(Timers, ThreadTimerCallsItsFunction) {
   ASSERT_OK(timer_settime(timer, 0, &setting, nullptr));
   called.Wait();
   EXPECT_OK(timer_delete(timer));
+}
+
+timespec Later(const timespec& a, const timespec& b) {
+  const bool first = a.tv_sec != b.tv_sec ? a.tv_sec > b.tv_sec : a.tv_nsec > b.tv_nsec;
+  return first ? a : b;
+}
+bool Same(const timespec& a, const timespec& b) {
+  return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+TEST(ThreadClock, CountsItsThreadAndGoesOnWithIt) {
+  Event worked, leave;
+  timespec own = {};
+  Thread thread([&] {
+    // Works until its own clock says so.
+    do {
+      ASSERT_OK(syscall(SYS_clock_gettime, CLOCK_THREAD_CPUTIME_ID, &own));
+    } while (own.tv_sec == 0 && own.tv_nsec < 3'000'000);
+    worked.Post();
+    leave.Wait();
+  });
+  worked.Wait();
+  clockid_t clock;
+  ASSERT_EQ(0, pthread_getcpuclockid(thread.handle(), &clock));
+  timespec seen = {}, again = {}, resolution = {};
+  ASSERT_OK(clock_gettime(clock, &seen));
+  EXPECT_TRUE(Same(seen, Later(seen, own))) << "not less than the thread itself saw";
+  ASSERT_OK(syscall(SYS_clock_gettime, clock, &again));
+  EXPECT_TRUE(Same(again, Later(again, seen)));
+  EXPECT_EQ(0, syscall(SYS_clock_getres, clock, &resolution));
+  EXPECT_EQ(1, resolution.tv_nsec);
+  leave.Post();
+  thread.Join();
+}
+
+TEST(ThreadClock, OfTheCallerIsItsOwnByEitherName) {
+  clockid_t clock;
+  ASSERT_EQ(0, pthread_getcpuclockid(pthread_self(), &clock));
+  timespec first = {}, second = {}, third = {};
+  ASSERT_OK(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &first));
+  ASSERT_OK(clock_gettime(clock, &second));
+  ASSERT_OK(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &third));
+  EXPECT_TRUE(Same(second, Later(second, first)));
+  EXPECT_TRUE(Same(third, Later(third, second)));
+}
+
+TEST(ThreadClock, BadOnesSaySo) {
+  timespec time;
+  EXPECT_ERRNO(EINVAL, clock_gettime(~(0x7ffffff << 3 & ~7) & ~3, &time));
+  EXPECT_ERRNO(EINVAL, clock_gettime(99, &time));
+  EXPECT_ERRNO(EFAULT, syscall(SYS_clock_gettime, CLOCK_THREAD_CPUTIME_ID, 8));
 }
 
 }  // namespace
