@@ -10,15 +10,16 @@ namespace bobbin {
 
 namespace {
 
-// Ids of user threads lie above every id the kernel gives (PID_MAX_LIMIT is 2^22) and below 2^30,
-// which futexes of priority-inheriting mutexes can hold: a slot of 20 bits, and above it a count
-// from 4 to 1023 that tells its uses apart. Both depend on the process: a mutex shared by two
+// Ids of user threads lie above every id the kernel gives (PID_MAX_LIMIT is 2^22) and below 2^28:
+// the clock of a thread (pthread_getcpuclockid(3)) has eight times its id in an int, and futexes of
+// priority-inheriting mutexes hold 30 bits. A slot of 20 bits, and above it a count from 4 to 255
+// that tells its uses apart. Both depend on the process: a mutex shared by two
 // processes tells its owner by this id (recursive, error-checking, robust and priority-inheriting
 // ones), so the first threads of each must not have the same.
 constexpr int kSlotBits = 20;
 constexpr int kSlotMask = (1 << kSlotBits) - 1;
 constexpr int kLowestUse = 4;
-constexpr int kUses = 256;  // ids of 28 bits: the clock of a thread has its id times eight in an int
+constexpr int kUses = 256;
 
 }  // namespace
 

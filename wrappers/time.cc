@@ -60,18 +60,31 @@ Thread* ThreadOfClock(Scheduler* scheduler, int clock) {
   return tid == 0 ? scheduler->current() : FindThread(scheduler, tid);
 }
 
+// By a proportion that never changes once it was used: calibration would make a clock go back.
+uint64_t NanosecondsOf(uint64_t cycles) {
+  constexpr int kShift = 32;
+  constexpr uint64_t kSample = uint64_t{1} << 32;
+  static std::atomic<uint64_t> proportion{0};
+  uint64_t used = proportion.load(std::memory_order_relaxed);
+  if (used == 0) {
+    const uint64_t measured = runtime().clock.Since(ReadCycles() - kSample);
+    if (proportion.compare_exchange_strong(used, measured)) used = measured;
+  }
+  static_assert(kSample == uint64_t{1} << kShift);
+  return static_cast<uint64_t>((static_cast<unsigned __int128>(cycles) * used) >> kShift);
+}
+
 }  // namespace
 
 long ClockGettime(Scheduler* scheduler, int clock, struct timespec* time) {
   Thread* thread = ThreadOfClock(scheduler, clock);
   // The only thread of a process has the kernel's, which knows when others had the processor.
-  const bool measurable = runtime().clock.Nanoseconds(uint64_t{1} << 32) != 0;
   const bool alone = thread == scheduler->current() && runtime().threads.alive() == 1;
-  if (thread == nullptr || alone || !measurable) return RawSyscall(SYS_clock_gettime, clock, time);
+  if (thread == nullptr || alone) return RawSyscall(SYS_clock_gettime, clock, time);
   if (!Writable(time, sizeof *time)) return -EFAULT;
   uint64_t cycles = __atomic_load_n(&thread->cycles, __ATOMIC_RELAXED);
   if (thread == scheduler->current()) cycles += ReadCycles() - scheduler->accounting().mark();
-  *time = ToTimespec(runtime().clock.Nanoseconds(cycles));
+  *time = ToTimespec(NanosecondsOf(cycles));
   return 0;
 }
 
