@@ -165,7 +165,8 @@ long Scheduler::ResetAfterFork(Thread* survivor, PollerKind poller) {
   sleeping_.store(false, std::memory_order_relaxed);
   disk_.ResetAfterFork();
   index_ = 0;
-  suspended = 0;
+  suspended = survivor->suspended_frames;
+  attention_ = false;
   tick_timer = -1;
   current_ = survivor;
   survivor->scheduler = this;
@@ -231,9 +232,11 @@ Thread* Scheduler::Pop() {
 void Scheduler::FinishSwitch(Transfer transfer) {
   auto* previous = static_cast<Thread*>(transfer.data);
   previous->context = transfer.fctx;
+  Scheduler* scheduler = previous->scheduler;
+  if (__builtin_expect(scheduler->alternate_stack_due_, 0)) scheduler->FinishAlternateStack();
   if (__builtin_expect(previous->state == ThreadState::kDone, 0)) {
     // Off its stack at last: whoever joins it may have the memory.
-    Scheduler* scheduler = Current();
+    scheduler->suspended -= previous->suspended_frames;
     scheduler->timers_.Remove(&previous->timer);
     // An interruption posted while it was ending is a node in its block.
     while (previous->interruption_posted.load(std::memory_order_acquire)) scheduler->ReadInbox();
@@ -243,16 +246,33 @@ void Scheduler::FinishSwitch(Transfer transfer) {
   }
 }
 
+const stack_t& Scheduler::AlternateStackOf(const Thread* thread) const {
+  return (thread->alternate_stack.ss_flags & SS_DISABLE) != 0 ? own_alternate_stack
+                                                              : thread->alternate_stack;
+}
+
 void Scheduler::CarryAlternateStack(Thread* next) {
-  const stack_t& wanted = (next->alternate_stack.ss_flags & SS_DISABLE) != 0
-                              ? own_alternate_stack
-                              : next->alternate_stack;
+  const stack_t& wanted = AlternateStackOf(next);
   if (wanted.ss_sp == kernel_alternate_stack.ss_sp &&
       wanted.ss_size == kernel_alternate_stack.ss_size)
     return;
-  // Refused (EPERM) while a handler runs on the old one: it stays the kernel's until the handler's
-  // thread switches away.
+  if (RawSyscall(SYS_sigaltstack, &wanted, nullptr) == 0) {
+    kernel_alternate_stack = wanted;
+    return;
+  }
+  // Refused (EPERM) on the old one, where a handler waits. As soon as that is left, the kernel
+  // would put the next frame over the handler's: none may come until the other is in place.
+  uint64_t all = ~uint64_t{0};
+  RawSyscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, nullptr, sizeof all);
+  alternate_stack_due_ = true;
+}
+
+// On the stack of the thread that goes on.
+void Scheduler::FinishAlternateStack() {
+  alternate_stack_due_ = false;
+  const stack_t& wanted = AlternateStackOf(current_);
   if (RawSyscall(SYS_sigaltstack, &wanted, nullptr) == 0) kernel_alternate_stack = wanted;
+  SetKernelMask(kernel_mask);
 }
 
 void Scheduler::SwitchTo(Thread* next) {

@@ -200,7 +200,14 @@ class Scheduler {
   }
   // Leaves without looking at signals: for the one who looks.
   void LeaveRuntimeQuietly() { --depth_; }
+  // Tells whether `address` is in the alternate stack of threads that have none of their own.
+  bool IsOnOwnAlternateStack(const void* address) const {
+    return static_cast<uintptr_t>(reinterpret_cast<uintptr_t>(address) -
+                                  reinterpret_cast<uintptr_t>(own_alternate_stack.ss_sp)) <
+           own_alternate_stack.ss_size;
+  }
   bool in_runtime() const { return depth_ != 0; }
+  bool attention() const { return attention_; }
   // Asks for a look at pending signals when the runtime is next left. Callers: also signal
   // handlers.
   void RequestAttention() {
@@ -210,11 +217,8 @@ class Scheduler {
 
   uint64_t kernel_mask = 0;  // the kernel thread's signal mask now, the runtime's signals included
   ShareSplitter shares;      // of GetStatistics
-  int redelivered_signal =
-      0;  // the one the current thread is sending itself: see wrappers/signal.cc
-  // Frames of signal handlers, the program's and of preemption, on this scheduler's threads.
-  int suspended = 0;
-  int tick_timer = -1;                  // of preemption: see wrappers/preemption.h
+  int suspended = 0;         // frames of signals on this scheduler's threads: see SuspendedFrame
+  int tick_timer = -1;       // of preemption: see wrappers/preemption.h
   stack_t kernel_alternate_stack = {};  // the kernel thread's sigaltstack now
   // The kernel thread's sigaltstack for threads that have none of their own: where a stack overflow
   // is reported.
@@ -239,6 +243,8 @@ class Scheduler {
   Thread* Pop();
   void SwitchTo(Thread* next);
   void CarryAlternateStack(Thread* next);
+  void FinishAlternateStack();
+  const stack_t& AlternateStackOf(const Thread* thread) const;
   void UseOwnAlternateStack();
   void StartAccounting();
   static void FinishSwitch(Transfer transfer);
@@ -267,6 +273,7 @@ class Scheduler {
   int depth_ = 0;
   int calls_in_a_row_ = 0;  // since a thread was last switched to
   volatile bool attention_ = false;
+  bool alternate_stack_due_ = false;  // signals are blocked until it is in place
   View* views_ = nullptr;
   unsigned views_capacity_ = 0;
   Accounting accounting_;
@@ -286,6 +293,29 @@ class Scheduler {
 
   alignas(64) Inbox inbox_;
   std::atomic<bool> sleeping_{false};
+};
+
+// Stands for a frame that the kernel has made on the current thread's stack: of a handler of the
+// program, of preemption, of a trap. What is counted for a thread that ends by its last call, or
+// whose stack is unwound, is taken back; for one that jumps out of a handler (siglongjmp) it is
+// not.
+class SuspendedFrame {
+ public:
+  explicit SuspendedFrame(Scheduler* scheduler)
+      : scheduler_(scheduler), thread_(scheduler->current()) {
+    ++scheduler_->suspended;
+    ++thread_->suspended_frames;
+  }
+  ~SuspendedFrame() {
+    --scheduler_->suspended;
+    --thread_->suspended_frames;
+  }
+  SuspendedFrame(const SuspendedFrame&) = delete;
+  SuspendedFrame& operator=(const SuspendedFrame&) = delete;
+
+ private:
+  Scheduler* scheduler_;
+  Thread* thread_;
 };
 
 // Holds off the program's signal handlers on this scheduler.

@@ -47,6 +47,9 @@ class SignalMasks {
     return changed;
   }
 
+  // The mask counted in `slot`. Requires: the slot is the caller's.
+  uint64_t MaskOf(uint8_t slot) const { return slots_[slot].mask; }
+
   uint64_t Intersection() const { return intersection_.load(std::memory_order_relaxed); }
 
   // Counts a single thread with `mask`: after fork(2). Returns its slot.

@@ -98,6 +98,9 @@ struct alignas(64) Thread {
   uintptr_t stack_low = 0, stack_top = 0;
   uintptr_t stack_deepest = 0;  // lowest stack pointer seen at a park
   uint64_t parks = 0;
+  int suspended_frames = 0;  // on its stack: see SuspendedFrame
+  // Signals that it has sent on to its own kernel thread: for it, whoever else may take them.
+  uint64_t redelivered_signals = 0;
   InboxMessage message;       // the wake-up in flight from another kernel thread
   InboxMessage interruption;  // likewise, of Scheduler::Interrupt
   std::atomic<bool> interruption_posted{false};

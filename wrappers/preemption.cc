@@ -75,14 +75,18 @@ bool OnTick(Scheduler* scheduler, const siginfo_t& info, uintptr_t interrupted_a
     scheduler->YieldSoon();
   } else {
     ++scheduler->counters().preemptions;
-    ++scheduler->suspended;
+    const SuspendedFrame suspended(scheduler);
     scheduler->Yield();
-    --scheduler->suspended;
   }
   return true;
 }
 
 void Nudge(Scheduler* scheduler) { Send(scheduler, &nudge_mark); }
+
+void ResetPreemptionAfterFork() {
+  stop_number.store(0, std::memory_order_relaxed);
+  for (auto& number : standing) number.store(0, std::memory_order_relaxed);
+}
 
 OthersStandStill::OthersStandStill() {
   Runtime& rt = runtime();

@@ -37,6 +37,9 @@ bool OnTick(Scheduler* scheduler, const siginfo_t& info, uintptr_t interrupted_a
 // Has `scheduler` look at the pending signals of the thread that it runs. Callers: any kernel thread.
 void Nudge(Scheduler* scheduler);
 
+// Nobody is asked to stand still any more: the child after fork(2).
+void ResetPreemptionAfterFork();
+
 // Keeps the other schedulers' kernel threads inside a signal handler while it lives. Callers: one
 // scheduler at a time, inside the runtime.
 class OthersStandStill {

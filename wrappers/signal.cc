@@ -25,15 +25,18 @@ uint64_t SetMask(Scheduler* scheduler, uint64_t mask) {
   if (mask == old && mask == scheduler->kernel_mask) return old;
   Runtime& rt = runtime();
   uint64_t blocked_by_all = rt.masks.Intersection();
-  {
-    RuntimeSection section(scheduler);
-    self->signal_mask = mask;
-    self->mask_slot = rt.masks.Change(self->mask_slot, mask);
-    if ((self->pending_signals.load(std::memory_order_relaxed) & ~mask) != 0)
-      scheduler->RequestAttention();
-  }
-  // Outside the section: what the kernel holds pending is delivered here, to this thread.
-  if (mask != scheduler->kernel_mask) scheduler->SetKernelMask(mask);
+  // Again where a handler came between the two and left the mask that it found.
+  do {
+    {
+      RuntimeSection section(scheduler);
+      self->signal_mask = mask;
+      self->mask_slot = rt.masks.Change(self->mask_slot, mask);
+      if ((self->pending_signals.load(std::memory_order_relaxed) & ~mask) != 0)
+        scheduler->RequestAttention();
+    }
+    // Outside the section: what the kernel holds pending is delivered here, to this thread.
+    if (mask != scheduler->kernel_mask) scheduler->SetKernelMask(mask);
+  } while (self->signal_mask != mask || scheduler->kernel_mask != mask);
   // A signal that everybody blocks from now on must not get in through the first scheduler's sleep,
   // which may have begun before: when it has answered, it sleeps with the new mask.
   if ((rt.masks.Intersection() & ~blocked_by_all) != 0 && scheduler->index() != 0) {
@@ -137,6 +140,11 @@ class SignalDescriptor {
 
 constexpr uint64_t kLookAgain = 10'000'000;  // nanoseconds
 
+int TakeOwnPending(Scheduler* scheduler, uint64_t wanted, siginfo_t* info) {
+  RuntimeSection section(scheduler);
+  return TakePending(scheduler->current(), wanted, info);
+}
+
 // A signal to the process is announced by a signalfd in the poller, one to this thread by its
 // sender. Returns: the signal, -EAGAIN at the deadline, -EINTR.
 long AwaitSignal(Scheduler* scheduler, uint64_t wanted, siginfo_t* info, uint64_t deadline) {
@@ -144,7 +152,7 @@ long AwaitSignal(Scheduler* scheduler, uint64_t wanted, siginfo_t* info, uint64_
   Awaiting awaiting(scheduler, wanted);
   SignalDescriptor descriptor(scheduler);
   for (;;) {
-    if (int signal = TakePending(self, wanted, info)) return signal;
+    if (int signal = TakeOwnPending(scheduler, wanted, info)) return signal;
     if (descriptor.fd() >= 0) scheduler->Expect(descriptor.fd(), POLLIN);
     struct timespec now = {0, 0};
     long result = RawSyscall(SYS_rt_sigtimedwait, &wanted, info, &now, sizeof wanted);
@@ -200,7 +208,10 @@ long Sigaltstack(Scheduler* scheduler, const stack_t* stack, stack_t* old) {
     if (result < 0) return result;
     scheduler->kernel_alternate_stack = wanted;
     self->alternate_stack = off ? stack_t{nullptr, SS_DISABLE, 0} : *stack;
-    if (!runtime().alternate_stacks_used.exchange(true)) RefreshActions();
+    if (!runtime().alternate_stacks_used.exchange(true)) {
+      RuntimeSection section(scheduler);
+      RefreshActions();
+    }
   }
   if (old != nullptr) {
     *old = before;
@@ -235,8 +246,8 @@ long SendToThread(Scheduler* scheduler, int process, int tid, int signal, const 
   info.si_signo = signal;
   uint64_t bit = SignalBit(signal);
   bool blocked = (target->signal_mask & bit) != 0;
-  if (!blocked && Ignored(signal)) return 0;
   RuntimeSection section(scheduler);
+  if (!blocked && Ignored(signal)) return 0;
   AddPending(target, info);
   if (target == scheduler->current()) {
     if (!blocked) scheduler->RequestAttention();

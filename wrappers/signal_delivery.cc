@@ -4,9 +4,11 @@
 
 #include "runtime/descriptors.h"
 #include "wrappers/dump_signal.h"
+#include "wrappers/fault_frame.h"
 #include "wrappers/futex.h"
 #include "wrappers/preemption.h"
 #include "wrappers/signal.h"
+#include "wrappers/signal_ring.h"
 #include "wrappers/signal_timers.h"
 
 namespace bobbin {
@@ -20,14 +22,9 @@ namespace {
 
 constexpr int kSignals = 64;
 constexpr int kPool = 1024;
-constexpr int kRing = 64;
 constexpr unsigned long kOnStack = SA_ONSTACK;
 
-// Signals that came while a scheduler was in the runtime, for the next look.
-struct Ring {
-  siginfo_t signals[kRing];
-  volatile int count = 0;
-};
+extern "C" void bobbin_restore_rt() asm("__restore_rt");
 
 KernelAction actions[kSignals + 1];  // as the program set them
 bool known[kSignals + 1];            // else: as the process was started with
@@ -43,7 +40,9 @@ PendingSignal pool[kPool];
 PendingSignal* free_nodes = nullptr;
 int used_nodes = 0;
 SpinLock pool_lock;
-Ring rings[kMaxSchedulers];
+SignalRing rings[kMaxSchedulers];
+// The kernel thread blocks everything until the ring has been emptied.
+volatile bool held_back[kMaxSchedulers];
 
 // The kernel keeps both kinds of handler in one field (sigaction(2), SA_SIGINFO).
 using Handler = void (*)(int);
@@ -88,20 +87,58 @@ uint64_t ShowMask(ucontext_t* frame, uint64_t thread_mask) {
   return mask;
 }
 
+// Has the current thread block `mask`, as far as the runtime is concerned: the kernel does already,
+// or will in a moment. Callers: inside the runtime.
+void CountMask(Scheduler* scheduler, uint64_t mask) {
+  Thread* self = scheduler->current();
+  SignalMasks& masks = runtime().masks;
+  self->signal_mask = scheduler->kernel_mask = mask;
+  if (masks.MaskOf(self->mask_slot) != mask) self->mask_slot = masks.Change(self->mask_slot, mask);
+}
+
+// Takes a signal that the current thread has pending and does not block. Returns: its number, 0
+// when there is none. Callers: inside the runtime.
+int TakeDeliverable(Scheduler* scheduler, siginfo_t* info) {
+  Thread* self = scheduler->current();
+  while (int signal = TakePending(self, ~self->signal_mask, info)) {
+    if (!IsHandler(actions[signal].handler)) {
+      if (Ignored(signal)) continue;
+      if (EndsProcess(signal)) ReleaseEveryRobustList(scheduler);
+    }
+    self->redelivered_signals |= SignalBit(signal);
+    return signal;
+  }
+  return 0;
+}
+
+// The kernel makes the frame and calls OnSignal, which runs the handler: before this returns, or as
+// soon as the signal is let in.
+void Redeliver(Scheduler* scheduler, int signal, siginfo_t* info) {
+  RawSyscall(SYS_rt_tgsigqueueinfo, runtime().pid, scheduler->kernel_tid(), signal, info);
+}
+
+bool IsIgnored(Scheduler* scheduler, int signal) {
+  if (scheduler == nullptr) return Ignored(signal);
+  RuntimeSection section(scheduler);
+  return Ignored(signal);
+}
+
 // Calls the program's handler for `signal` on the thread that runs, inside the kernel's signal
 // frame.
 void RunHandler(Scheduler* scheduler, int signal, siginfo_t* info, ucontext_t* context) {
   KernelAction action = actions[signal];
   if (!IsHandler(action.handler)) {
-    if (!Ignored(signal)) TakeDefaultAction(signal);
+    if (!IsIgnored(scheduler, signal)) TakeDefaultAction(signal);
+    if (scheduler != nullptr) KeepMask(scheduler, context);
     return;
   }
   Thread* self = scheduler == nullptr ? nullptr : scheduler->current();
   if (self != nullptr) {
-    ++scheduler->suspended;
-    self->signal_mask = scheduler->kernel_mask =
-        ShowMask(context, self->signal_mask) | action.mask |
-        ((action.flags & SA_NODEFER) != 0 ? 0 : SignalBit(signal));
+    {
+      RuntimeSection section(scheduler);
+      CountMask(scheduler, ShowMask(context, self->signal_mask) | action.mask |
+                               ((action.flags & SA_NODEFER) != 0 ? 0 : SignalBit(signal)));
+    }
     self->handled = true;
     if ((action.flags & SA_RESTART) == 0) self->restart = false;
     ++scheduler->counters().signals_delivered;
@@ -113,15 +150,19 @@ void RunHandler(Scheduler* scheduler, int signal, siginfo_t* info, ucontext_t* c
   }
   bool handled = self != nullptr && self->handled;
   bool restart = self == nullptr || self->restart;
-  AsAction(action.handler)(signal, info, context);
-  if (self != nullptr) {
-    // The handler's own calls may have been interrupted and have said so: what counts is the call
-    // it interrupted.
-    self->handled = handled;
-    self->restart = restart;
-    --scheduler->suspended;
-    AdoptMask(scheduler, context);
+  if (self == nullptr) {
+    AsAction(action.handler)(signal, info, context);
+    return;
   }
+  {
+    const SuspendedFrame suspended(scheduler);
+    AsAction(action.handler)(signal, info, context);
+  }
+  // The handler's own calls may have been interrupted and have said so: what counts is the call it
+  // interrupted.
+  self->handled = handled;
+  self->restart = restart;
+  AdoptMask(scheduler, context);
 }
 
 // Tells whether `thread` takes a signal sent to the process: it does not block it, or waits for it.
@@ -182,17 +223,24 @@ void RouteOne(Scheduler* scheduler, const siginfo_t& info) {
 
 void RouteRing(Scheduler* scheduler) {
   WriteDelayedDump();
-  Ring& ring = rings[scheduler->index()];
-  while (ring.count > 0) {
-    siginfo_t taken[kRing];
-    uint64_t all = ~uint64_t{0}, before;
-    RawSyscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof all);
-    int count = ring.count;
-    for (int i = 0; i < count; ++i) taken[i] = ring.signals[i];
-    ring.count = 0;
-    RawSyscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, nullptr, sizeof before);
-    for (int i = 0; i < count; ++i) RouteOne(scheduler, taken[i]);
+  siginfo_t info;
+  for (;;) {
+    while (rings[scheduler->index()].Take(&info)) RouteOne(scheduler, info);
+    if (!held_back[scheduler->index()]) return;
+    held_back[scheduler->index()] = false;
+    scheduler->SetKernelMask(scheduler->kernel_mask);
   }
+}
+
+// A signal that comes inside the runtime.
+void PutOff(Scheduler* scheduler, int signal, const siginfo_t& info, ucontext_t* frame) {
+  if (!rings[scheduler->index()].Put(signal, info)) {
+    // The kernel keeps the rest.
+    held_back[scheduler->index()] = true;
+    const uint64_t all = ~runtime().reserved_signals;
+    __builtin_memcpy(&frame->uc_sigmask, &all, sizeof all);
+  }
+  scheduler->RequestAttention();
 }
 
 }  // namespace
@@ -204,38 +252,40 @@ void OnSignal(int signal, siginfo_t* info, void* context) {
       OnTick(scheduler, *info, static_cast<uintptr_t>(frame->uc_mcontext.gregs[REG_RIP]))) {
     return;
   }
-  if (DumpOnSignal(scheduler, signal, *info) && !IsHandler(actions[signal].handler)) return;
+  if (DumpOnSignal(scheduler, signal, *info) && !IsHandler(actions[signal].handler)) {
+    if (scheduler != nullptr) scheduler->current()->redelivered_signals &= ~SignalBit(signal);
+    return;
+  }
   if (scheduler == nullptr) {
     // A worker interrupted: that its system call ended is all there is to it.
     if (signal != WorkerPool::kInterrupt) RunHandler(nullptr, signal, info, frame);
     return;
   }
   // SIGPIPE is raised by what this thread does.
-  bool own = IsFault(signal, info) || signal == SIGPIPE || scheduler->redelivered_signal == signal;
-  if (scheduler->redelivered_signal == signal) scheduler->redelivered_signal = 0;
-  if (own && !scheduler->in_runtime()) {
-    RunHandler(scheduler, signal, info, frame);
-    return;
-  }
   if (scheduler->in_runtime()) {
-    Ring& ring = rings[scheduler->index()];
-    bool twice = false;
-    for (int i = 0; i < ring.count && signal < 32; ++i)
-      twice = twice || ring.signals[i].si_signo == signal;
-    if (!twice && ring.count < kRing) {
-      ring.signals[ring.count] = *info;
-      ring.signals[ring.count].si_signo = signal;
-      ring.count = ring.count + 1;
-    }
-    scheduler->RequestAttention();
+    PutOff(scheduler, signal, *info, frame);
     return;
   }
-  scheduler->EnterRuntime();
-  Thread* target = TimerTarget(*info);
-  if (target == nullptr) target = ChooseTarget(scheduler, signal);
-  if (target != scheduler->current()) RouteOne(scheduler, *info);
-  scheduler->LeaveRuntime();
-  if (target == scheduler->current()) RunHandler(scheduler, signal, info, frame);
+  Thread* self = scheduler->current();
+  const uint64_t bit = SignalBit(signal);
+  bool own = IsFault(signal, info) || signal == SIGPIPE || (self->redelivered_signals & bit) != 0;
+  self->redelivered_signals &= ~bit;
+  if (!own) {
+    scheduler->EnterRuntime();
+    Thread* target = TimerTarget(*info);
+    if (target == nullptr) target = ChooseTarget(scheduler, signal);
+    // What has come meanwhile is attended to first, and may not come back (siglongjmp).
+    own = target == self && !scheduler->attention();
+    if (!own) RouteOne(scheduler, *info);
+    // Until this returns the kernel blocks more than the thread does.
+    scheduler->kernel_mask |= actions[signal].mask | bit;
+    scheduler->LeaveRuntime();
+  }
+  if (own) {
+    RunHandler(scheduler, signal, info, frame);
+  } else {
+    KeepMask(scheduler, frame);
+  }
 }
 
 namespace {
@@ -250,52 +300,16 @@ void Attend(Scheduler* scheduler) {
   self->restart = true;
   self->handled = false;
   siginfo_t info;
-  while (int signal = TakePending(self, ~self->signal_mask, &info)) {
-    if (!IsHandler(actions[signal].handler)) {
-      if (Ignored(signal)) continue;
-      if (EndsProcess(signal)) ReleaseEveryRobustList(scheduler);
-    }
-    // The kernel makes the frame and calls OnSignal, which runs the handler, all before the call
-    // below returns.
-    scheduler->redelivered_signal = signal;
+  while (int signal = TakeDeliverable(scheduler, &info)) {
     scheduler->LeaveRuntimeQuietly();
-    RawSyscall(SYS_rt_tgsigqueueinfo, runtime().pid, scheduler->kernel_tid(), signal, &info);
-    scheduler->redelivered_signal = 0;
+    Redeliver(scheduler, signal, &info);
     scheduler->EnterRuntime();
   }
   scheduler->LeaveRuntimeQuietly();
 }
 
-void PutNumber(char** at, uint64_t value) {
-  char digits[20];
-  int n = 0;
-  do {
-    digits[n++] = static_cast<char>('0' + value % 10);
-    value /= 10;
-  } while (value != 0);
-  while (n > 0) *(*at)++ = digits[--n];
-}
-
-void PutText(char** at, const char* text) {
-  while (*text != '\0') *(*at)++ = *text++;
-}
-
-void ReportOverflow(Thread* thread, const StackBlock& block) {
-  char line[160];
-  char* at = line;
-  PutText(&at, "stack overflow in thread ");
-  if (thread->name[0] != '\0') {
-    PutText(&at, "'");
-    PutText(&at, thread->name);
-    PutText(&at, "' ");
-  }
-  PutText(&at, "(id ");
-  PutNumber(&at, static_cast<uint64_t>(thread->tid));
-  PutText(&at, "): its stack of ");
-  PutNumber(&at, (block.size - block.guard) / 1024);
-  PutText(&at, " KiB is used up");
-  *at = '\0';
-  Warn(line);
+void OnMovedFault(int signal, siginfo_t* info, void* context) {
+  RunHandler(Scheduler::Current(), signal, info, static_cast<ucontext_t*>(context));
 }
 
 // SIGSEGV and SIGBUS, always ours: an overflow is reported, all else is the program's.
@@ -321,7 +335,12 @@ void OnFault(int signal, siginfo_t* info, void* context) {
   }
   if (IsHandler(actions[signal].handler)) {
     if (kernel) {
-      RunHandler(scheduler, signal, info, static_cast<ucontext_t*>(context));
+      auto* frame = static_cast<ucontext_t*>(context);
+      if (scheduler != nullptr && scheduler->IsOnOwnAlternateStack(frame) &&
+          MoveFrameToOwnStack(signal, frame, &OnMovedFault, &bobbin_restore_rt)) {
+        return;
+      }
+      RunHandler(scheduler, signal, info, frame);
     } else {
       OnSignal(signal, info, context);
     }
@@ -334,7 +353,6 @@ void OnFault(int signal, siginfo_t* info, void* context) {
   if (!kernel) RawSyscall(SYS_tgkill, runtime().pid, RawSyscall(SYS_gettid), signal);
 }
 
-extern "C" void bobbin_restore_rt() asm("__restore_rt");
 // Byte for byte libc's own, without unwind information, and named as it: that is how unwinders and
 // debuggers know a signal frame.
 asm(R"(
@@ -472,9 +490,15 @@ long RtSigaction(Scheduler* scheduler, int signal, const KernelAction* action, K
   return 0;
 }
 
-void ResetSignalsAfterFork() {
+void ResetSignalsAfterFork(Thread* survivor) {
   actions_lock.Unlock();
   pool_lock.Unlock();
+  for (SignalRing& ring : rings) ring.Clear();
+  for (volatile bool& held : held_back) held = false;
+  survivor->pending = free_nodes = nullptr;
+  survivor->pending_signals.store(0, std::memory_order_relaxed);
+  survivor->redelivered_signals = 0;
+  used_nodes = 0;
 }
 
 void CatchAlways(int signal) {
@@ -508,12 +532,54 @@ void GiveSignalBack(int signal) {
   RawSyscall(SYS_rt_sigaction, signal, &actions[signal], nullptr, sizeof actions[signal].mask);
 }
 
+namespace {
+
+// Ignored by the program, but caught all the same.
+template <typename Visit>
+void ForEachCaughtThoughIgnored(Visit visit) {
+  SpinLockHolder hold(&actions_lock);
+  for (int signal = 1; signal <= kSignals; ++signal) {
+    const bool caught = owners[signal].handler != nullptr || always[signal];
+    if (caught && actions[signal].handler == SIG_IGN) visit(signal);
+  }
+}
+
+}  // namespace
+
+void LeaveSignals(Scheduler* scheduler) {
+  ForEachCaughtThoughIgnored([](int signal) {
+    RawSyscall(SYS_rt_sigaction, signal, &actions[signal], nullptr, sizeof(uint64_t));
+  });
+  const uint64_t mask = scheduler->current()->signal_mask;
+  if ((mask & runtime().reserved_signals) != 0)
+    RawSyscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, nullptr, sizeof mask);
+}
+
+void TakeSignalsBack(Scheduler* scheduler) {
+  ForEachCaughtThoughIgnored([](int signal) { InstallAction(signal, actions[signal]); });
+  if ((scheduler->current()->signal_mask & runtime().reserved_signals) != 0)
+    scheduler->SetKernelMask(scheduler->current()->signal_mask);
+}
+
 void AdoptMask(Scheduler* scheduler, ucontext_t* frame) {
+  // A handler that came between here and the return would leave behind the mask of this one.
+  uint64_t all = ~uint64_t{0};
+  RawSyscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, nullptr, sizeof all);
   uint64_t mask;
   __builtin_memcpy(&mask, &frame->uc_sigmask, sizeof mask);
-  scheduler->current()->signal_mask = scheduler->kernel_mask = mask;
+  scheduler->EnterRuntime();
+  CountMask(scheduler, mask);
+  // Those that the thread blocked until now come with the return.
+  siginfo_t info;
+  while (int signal = TakeDeliverable(scheduler, &info)) Redeliver(scheduler, signal, &info);
+  scheduler->LeaveRuntimeQuietly();
   mask &= ~runtime().reserved_signals;
   __builtin_memcpy(&frame->uc_sigmask, &mask, sizeof mask);
+}
+
+void KeepMask(Scheduler* scheduler, ucontext_t* frame) {
+  ShowMask(frame, scheduler->current()->signal_mask);
+  AdoptMask(scheduler, frame);
 }
 
 void StartSignals() {

@@ -31,8 +31,9 @@ bool EndsProcess(int signal);
 // that the kernel does not know. Callers: inside the runtime.
 void CatchAlways(int signal);
 
-// Frees the locks that a kernel thread of the parent may have held: the child after fork(2).
-void ResetSignalsAfterFork();
+// Nothing is pending for `survivor` or on its way to a thread, and no lock is held, whatever kernel
+// threads of the parent were about: the child after fork(2).
+void ResetSignalsAfterFork(Thread* survivor);
 
 // Has the kernel call `handler` for `signal` from now on, whatever the program's disposition is,
 // with `flags` besides SA_SIGINFO. What the program asks for is remembered and shown to it.
@@ -44,9 +45,18 @@ void GiveSignalBack(int signal);
 // The handler of every signal that the program handles: finds the thread it is for.
 void OnSignal(int signal, siginfo_t* info, void* context);
 
+// Has the kernel know of the signals that are the runtime's own what the program asked for, as far
+// as the program that is about to be executed inherits it: execve(2). Callers: inside the runtime.
+void LeaveSignals(Scheduler* scheduler);
+// Undoes it, where nothing was executed.
+void TakeSignalsBack(Scheduler* scheduler);
+
 // Makes the mask in `frame`, whose handler is about to return, the current thread's, and leaves in
 // the frame what the kernel is to restore.
 void AdoptMask(Scheduler* scheduler, ucontext_t* frame);
+
+// The same where the program has not seen the frame.
+void KeepMask(Scheduler* scheduler, ucontext_t* frame);
 
 // Gives handlers that ask for SA_ONSTACK what they ask for, once threads have alternate stacks of
 // their own.

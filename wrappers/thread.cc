@@ -7,10 +7,12 @@
 #include <new>
 
 #include "wrappers/futex.h"
+#include "wrappers/preemption.h"
 #include "wrappers/scheduling.h"
 #include "wrappers/signal_delivery.h"
 #include "wrappers/signal_timers.h"
 #include "wrappers/started.h"
+#include "wrappers/ways_in/dispatch.h"
 
 namespace bobbin {
 
@@ -56,11 +58,27 @@ long MakeThread(Scheduler* scheduler, const Registers* registers, const NewThrea
   return static_cast<long>(tid);
 }
 
-void ContinueInChild() {
+void ContinueInChild(Scheduler* scheduler) {
   ForgetTimers();
-  ResetSignalsAfterFork();
+  ResetSignalsAfterFork(scheduler->current());
+  ResetPreemptionAfterFork();
+  ResetDispatchAfterFork();
   runtime().ResetAfterFork();
   ForgetReportAfterFork();
+}
+
+// Makes a process by `call`, a fork or a clone that returns twice. Signals wait meanwhile: what was
+// sent to the child is for a child that is complete, and what the parent is about to hand on to a
+// thread is the parent's.
+template <typename Call>
+long MakeProcess(Scheduler* scheduler, Call call) {
+  runtime().descriptors.ForgetModes();
+  uint64_t all = ~uint64_t{0}, before;
+  RawSyscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof all);
+  long result = call();
+  if (result == 0) ContinueInChild(scheduler);
+  RawSyscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, nullptr, sizeof before);
+  return result;
 }
 
 bool IsThread(uint64_t flags) { return (flags & CLONE_VM) != 0 && (flags & CLONE_THREAD) != 0; }
@@ -80,10 +98,8 @@ long Clone3(Scheduler* scheduler, Registers* registers) {
     return MakeThread(scheduler, registers, wanted);
   }
   if ((args->flags & CLONE_VM) == 0) {
-    runtime().descriptors.ForgetModes();
-    long result = RawSyscall(SYS_clone3, registers->rdi, registers->rsi);
-    if (result == 0) ContinueInChild();
-    return result;
+    return MakeProcess(scheduler,
+                       [=] { return RawSyscall(SYS_clone3, registers->rdi, registers->rsi); });
   }
   // posix_spawn: the child runs beside us on a stack of its own, until it executes a program.
   Registers child = *registers;
@@ -116,17 +132,13 @@ long Clone(Scheduler* scheduler, Registers* registers) {
     changed.rdi = flags;
     return bobbin_clone_with_registers(SYS_clone, &changed, &child);
   }
-  runtime().descriptors.ForgetModes();
-  long result = RawSyscall(SYS_clone, flags, 0, registers->rdx, registers->r10, registers->r8);
-  if (result == 0) ContinueInChild();
-  return result;
+  return MakeProcess(scheduler, [=] {
+    return RawSyscall(SYS_clone, flags, 0, registers->rdx, registers->r10, registers->r8);
+  });
 }
 
-long Fork(Scheduler*) {
-  runtime().descriptors.ForgetModes();
-  long result = RawSyscall(SYS_fork);
-  if (result == 0) ContinueInChild();
-  return result;
+long Fork(Scheduler* scheduler) {
+  return MakeProcess(scheduler, [] { return RawSyscall(SYS_fork); });
 }
 
 void ExitThread(Scheduler* scheduler, int status) {

@@ -59,7 +59,7 @@ TEST(StackOverflow, KillsByItsSignalAndNamesThreadIdAndSize) {
   EXPECT_LE(kib, 260u);
 }
 
-TEST(StackOverflow, OfANamelessThreadOnAnotherSchedulerIsReportedToo) {
+TEST(StackOverflow, OfAThreadOnAnotherSchedulerIsReportedToo) {
   Outcome outcome = RunCatchingErrors([&] {
     UseSchedulers(2);
     StartOn(1, [] {
@@ -69,7 +69,7 @@ TEST(StackOverflow, OfANamelessThreadOnAnotherSchedulerIsReportedToo) {
     return 0;
   });
   ExpectKilledBySegfault(outcome.status);
-  EXPECT_EQ(0u, outcome.errors.find("bobbin: stack overflow in thread (id ")) << outcome.errors;
+  EXPECT_EQ(0u, outcome.errors.find("bobbin: stack overflow in thread '")) << outcome.errors;
 }
 
 TEST(StackOverflow, OneFrameLargerThanTheGuardIsReportedToo) {

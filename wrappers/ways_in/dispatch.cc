@@ -46,15 +46,6 @@ bool started = false;
 // Guarded by sites_lock, which is taken inside the runtime only.
 TrappedSites sites;
 SpinLock sites_lock;
-std::atomic<int> trapped{0};  // threads inside a trap
-
-int Suspended() {
-  int sum = 0;
-  const int count = runtime().scheduler_count.load(std::memory_order_acquire);
-  for (int i = 0; i < count; ++i)
-    sum += __atomic_load_n(&runtime().schedulers[i]->suspended, __ATOMIC_RELAXED);
-  return sum;
-}
 
 // Returns: where the thread continues after the call.
 uintptr_t NoteAndPatch(Scheduler* scheduler, uintptr_t address, long nr) {
@@ -63,8 +54,9 @@ uintptr_t NoteAndPatch(Scheduler* scheduler, uintptr_t address, long nr) {
   ++scheduler->counters().traps;
   TrappedSite* site = sites.Note(address, nr);
   if (site == nullptr) return address + kSyscallBytes;
-  const bool alone = trapped.load(std::memory_order_relaxed) == 1 && Suspended() == 0 &&
-                     runtime().scheduler_count.load(std::memory_order_relaxed) == 1;
+  // The one suspended frame is this trap's.
+  const bool alone =
+      scheduler->suspended == 1 && runtime().scheduler_count.load(std::memory_order_relaxed) == 1;
   return sites.Patch(site, alone);
 }
 
@@ -105,14 +97,14 @@ void OnTrap(int signal, siginfo_t* info, void* context) {
   const long nr = info->si_syscall;
   if (nr == SYS_rt_sigreturn)
     ReturnFromSignal(scheduler, static_cast<uintptr_t>(registers[REG_RSP]));
-  trapped.fetch_add(1, std::memory_order_relaxed);
+  const SuspendedFrame suspended(scheduler);
   const uintptr_t behind =
       NoteAndPatch(scheduler, reinterpret_cast<uintptr_t>(info->si_call_addr) - kSyscallBytes, nr);
   registers[REG_RIP] = static_cast<greg_t>(behind);
   Registers call = FromContext(*frame, nr);
-  if (nr == SYS_exit) trapped.fetch_sub(1, std::memory_order_relaxed);
   registers[REG_RAX] = Dispatch(scheduler, &call);
-  trapped.fetch_sub(1, std::memory_order_relaxed);
+  // The return restores the alternate stack too.
+  if (nr == SYS_sigaltstack) frame->uc_stack = scheduler->kernel_alternate_stack;
   // The return restores the mask from here: the call, or a handler meanwhile, may have changed it.
   const uint64_t mask = scheduler->kernel_mask & ~runtime().reserved_signals;
   __builtin_memcpy(&frame->uc_sigmask, &mask, sizeof mask);
@@ -149,6 +141,8 @@ long DispatchThisThread(bool on) {
                     on ? PR_SYS_DISPATCH_ON : PR_SYS_DISPATCH_OFF, on ? own_begin : 0,
                     on ? own_end - own_begin : 0, 0);
 }
+
+void ResetDispatchAfterFork() { sites_lock.Unlock(); }
 
 const TrappedSite& TrappedSiteAt(size_t n) { return sites.begin()[n]; }
 

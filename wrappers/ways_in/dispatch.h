@@ -35,6 +35,9 @@ void StopDispatch();
 // -errno of prctl(2).
 long DispatchThisThread(bool on);
 
+// Frees the lock of the table of sites: the child after fork(2).
+void ResetDispatchAfterFork();
+
 // The place `n` of the table of trapped sites, below TrappedSites::kCapacity. Callers: anyone, for
 // a report.
 const TrappedSite& TrappedSiteAt(size_t n);
