@@ -9,6 +9,7 @@
 #include "runtime/high_descriptor.h"
 #include "wrappers/io.h"
 #include "wrappers/kernel_thread.h"
+#include "wrappers/signal_delivery.h"
 #include "wrappers/socket.h"
 #include "wrappers/time.h"
 
@@ -196,7 +197,9 @@ void ForgetRestored() {
 long Execute(Scheduler* scheduler, Registers* registers) {
   RuntimeSection section(scheduler);
   RestoreModes();
+  LeaveSignals(scheduler);
   long result = CallHere(*registers);
+  TakeSignalsBack(scheduler);
   ForgetRestored();
   return result;
 }

@@ -13,6 +13,8 @@ import sys
 
 from support import PATHS, PLAIN, USER, RunTest, main
 
+USERFAULTFD = 323  # a call whose answer may have to be waited for elsewhere
+
 
 class Starting(RunTest):
 
@@ -213,6 +215,51 @@ class Reports(RunTest):
     errors = process.communicate(timeout=60)[1]  # to its end, which the child does not delay
     os.close(write_end)
     self.expect_statistics(errors)
+
+
+class Audit(RunTest):
+
+  def audit(self, errors):
+    """The two lists of an audit, by call: (count, rest of the line)."""
+    self.assertIn("trapped system calls, by site:\n", errors)
+    trapped, passed = errors.split("trapped system calls, by site:\n")[1].split("system calls let through:\n")
+    lists = []
+    for text in (trapped, passed):
+      lines = [line.split(None, 2) for line in text.splitlines() if line.startswith("  ")]
+      counts = [int(line[0]) for line in lines]
+      self.assertEqual(counts, sorted(counts, reverse=True))
+      lists.append(lines)
+    return lists
+
+  def test_it_tells_where_calls_were_trapped_and_which_were_let_through(self):
+    done = self.run_probe("inline_calls", flags=["--audit"])
+    self.assertEqual((done.returncode, done.stdout), (0, ""), done.stderr)
+    trapped, passed = self.audit(done.stderr)
+    ours = [line for line in trapped if line[1] == "getppid"]
+    self.assertEqual(len(ours), 1, done.stderr)
+    self.assertEqual(ours[0][0], "1")
+    self.assertRegex(ours[0][2], r"^at \(program\)\+0x[0-9a-f]+, then patched$")
+    self.assertIn(["200", "getppid"], passed, "the program's own and libc's")
+
+  def test_without_dispatch_nothing_is_trapped(self):
+    done = self.run_probe("inline_calls", flags=["--audit", "--nodispatch"])
+    self.assertEqual(done.returncode, 0)
+    trapped, _ = self.audit(done.stderr)
+    self.assertEqual(trapped, [])
+
+  def test_a_call_that_may_hold_up_its_scheduler_is_marked(self):
+    done = self.run_probe("call", str(USERFAULTFD), flags=["--audit"])
+    _, passed = self.audit(done.stderr)
+    self.assertIn(["1", "userfaultfd,", "may hold up its scheduler"], passed, done.stderr)
+
+  def test_a_strict_program_is_aborted_there_with_the_way_to_the_call(self):
+    done = self.run_probe("call", str(USERFAULTFD), flags=["--strict"])
+    self.assertEqual((done.returncode, done.stdout), (-signal.SIGABRT, ""), done.stderr)
+    self.assertIn("bobbin: userfaultfd\n", done.stderr)
+    places = done.stderr.split("from:\n")[1]
+    self.assertRegex(places, r"(?m)^  libc\.so\.6\+0x[0-9a-f]+$")
+    self.assertRegex(places, r"(?m)^  \(program\)\+0x[0-9a-f]+$")
+    self.expect(self.run_probe("inline_calls", flags=["--strict"]))
 
 
 class NoHarm(RunTest):

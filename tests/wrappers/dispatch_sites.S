@@ -66,6 +66,29 @@ FUNCTION site_jumped_at
         .cfi_endproc
         .size site_jumped_at, . - site_jumped_at
 
+// As site_futex_wait, but a jump might lead to the call itself.
+FUNCTION site_futex_wait_unpatched
+        mov $202, %eax
+        mov %rsi, %rdx
+        mov $128, %esi
+        xor %r10d, %r10d
+        test %rdi, %rdi
+        jz 1f
+1:      syscall
+END site_futex_wait_unpatched
+
+// getppid(), patched only while no other thread is inside.
+FUNCTION site_after_leaving
+        push $110
+        .cfi_adjust_cfa_offset 8
+        pop %rax
+        .cfi_adjust_cfa_offset -8
+        syscall
+        nop
+        nop
+        nop
+END site_after_leaving
+
 // Many sites, to be met by several schedulers at once.
 .macro MANY n
         .globl site_many_\n

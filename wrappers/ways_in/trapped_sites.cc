@@ -54,9 +54,11 @@ uintptr_t TrappedSites::Patch(TrappedSite* site, bool alone) {
   const uintptr_t behind = site->address + kSyscallBytes;
   if (site->status == TrappedSite::Status::kPatched && !IsStillPatched(*site))
     site->status = TrappedSite::Status::kUntried;
-  if (site->status == TrappedSite::Status::kUntried) Plan(site);
-  if (site->status != TrappedSite::Status::kPlanned) return behind;
-  if (!site->simple && (!alone || StartsAChild(site->nr))) return behind;
+  const auto may_be = [&] { return site->simple || (alone && !StartsAChild(site->nr)); };
+  // A plan is made anew for the patch: meanwhile other code may have been loaded there.
+  const bool planned = site->status == TrappedSite::Status::kPlanned;
+  if (site->status == TrappedSite::Status::kUntried || (planned && may_be())) Plan(site);
+  if (site->status != TrappedSite::Status::kPlanned || !may_be()) return behind;
   Arena* arena = ArenaFor(site->address);
   if (arena == nullptr) {
     site->status = TrappedSite::Status::kKept;
