@@ -180,9 +180,9 @@ long Kill(Scheduler* scheduler, int process, int signal) {
   bool ours = process > 0 && FindThread(scheduler, process) != nullptr;
   bool blocked = signal >= 1 && signal <= 64 && signal != SIGKILL &&
                  (runtime().masks.Intersection() & SignalBit(signal)) != 0;
-  if (ours && !blocked && EndsProcess(signal)) {
+  if (ours && !blocked) {
     RuntimeSection section(scheduler);
-    ReleaseEveryRobustList(scheduler);
+    if (EndsProcess(signal)) ReleaseEveryRobustList(scheduler);
   }
   return RawSyscall(SYS_kill, ours ? runtime().pid : process, signal);
 }

@@ -233,7 +233,10 @@ long SendToThread(Scheduler* scheduler, int process, int tid, int signal, const 
                         : RawSyscall(SYS_tgkill, process, tid, signal);
   }
   if (signal == 0) return 0;
-  if (signal == SIGKILL) ReleaseEveryRobustList(scheduler);
+  if (signal == SIGKILL) {
+    RuntimeSection section(scheduler);
+    ReleaseEveryRobustList(scheduler);
+  }
   if (signal == SIGKILL || signal == SIGSTOP) return RawSyscall(SYS_kill, rt.pid, signal);
   siginfo_t info = {};
   if (given != nullptr) {

@@ -59,7 +59,7 @@ TEST(StackOverflow, KillsByItsSignalAndNamesThreadIdAndSize) {
   EXPECT_LE(kib, 260u);
 }
 
-TEST(StackOverflow, OfAThreadOnAnotherSchedulerIsReportedToo) {
+TEST(StackOverflow, OfANamelessThreadOnAnotherSchedulerIsReportedToo) {
   Outcome outcome = RunCatchingErrors([&] {
     UseSchedulers(2);
     StartOn(1, [] {
@@ -69,7 +69,7 @@ TEST(StackOverflow, OfAThreadOnAnotherSchedulerIsReportedToo) {
     return 0;
   });
   ExpectKilledBySegfault(outcome.status);
-  EXPECT_EQ(0u, outcome.errors.find("bobbin: stack overflow in thread '")) << outcome.errors;
+  EXPECT_EQ(0u, outcome.errors.find("bobbin: stack overflow in thread (id ")) << outcome.errors;
 }
 
 TEST(StackOverflow, OneFrameLargerThanTheGuardIsReportedToo) {
