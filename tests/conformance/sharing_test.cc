@@ -167,6 +167,7 @@ TEST_F(SharedLocks, FatalSignalThatIsBlockedReleasesNothing) {
         return pthread_mutex_unlock(&shared_->mutex[0]);
       }));
   EXPECT_EQ(0, pthread_mutex_lock(&shared_->mutex[0]));
+  EXPECT_EQ(0, pthread_mutex_unlock(&shared_->mutex[0]));
 }
 
 TEST_F(SharedLocks, SemaphoreWakesThreadsOfTheOtherProcessOneByOne) {
