@@ -92,13 +92,14 @@ struct alignas(64) Thread {
   uint32_t* clear_tid = nullptr;                       // set_tid_address(2)
   void* robust_list = nullptr;                         // set_robust_list(2)
   stack_t alternate_stack = {nullptr, SS_DISABLE, 0};  // sigaltstack(2)
-  int policy = 0;       // sched_setscheduler(2), with SCHED_RESET_ON_FORK
-  int8_t priority = 0;  // sched_setparam(2)
+  int policy = 0;           // sched_setscheduler(2), with SCHED_RESET_ON_FORK
+  int8_t priority = 0;      // sched_setparam(2)
   int next_placement = -1;  // scheduler for the next thread it makes; -1: in turn
   uintptr_t stack_low = 0, stack_top = 0;
   uintptr_t stack_deepest = 0;  // lowest stack pointer seen at a park
   uint64_t parks = 0;
-  int suspended_frames = 0;  // on its stack: see SuspendedFrame
+  std::atomic<uint64_t> shown_cycles{0};  // of `cycles`, the most that was ever told
+  int suspended_frames = 0;               // on its stack: see SuspendedFrame
   // Signals that it has sent on to its own kernel thread: for it, whoever else may take them.
   uint64_t redelivered_signals = 0;
   InboxMessage message;       // the wake-up in flight from another kernel thread

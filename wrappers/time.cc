@@ -74,6 +74,21 @@ uint64_t NanosecondsOf(uint64_t cycles) {
   return static_cast<uint64_t>((static_cast<unsigned __int128>(cycles) * used) >> kShift);
 }
 
+// Where another scheduler runs the thread, what it reads may be half changed: it is near enough,
+// and never less than was told before.
+uint64_t CyclesOf(Thread* thread) {
+  uint64_t cycles = __atomic_load_n(&thread->cycles, __ATOMIC_RELAXED);
+  if (thread == thread->scheduler->current()) {
+    const uint64_t mark = thread->scheduler->accounting().mark();
+    const uint64_t now = ReadCycles();
+    if (now > mark) cycles += now - mark;
+  }
+  uint64_t shown = thread->shown_cycles.load(std::memory_order_relaxed);
+  while (shown < cycles && !thread->shown_cycles.compare_exchange_weak(shown, cycles)) {
+  }
+  return shown < cycles ? cycles : shown;
+}
+
 }  // namespace
 
 long ClockGettime(Scheduler* scheduler, int clock, struct timespec* time) {
@@ -82,8 +97,7 @@ long ClockGettime(Scheduler* scheduler, int clock, struct timespec* time) {
   const bool alone = thread == scheduler->current() && runtime().threads.alive() == 1;
   if (thread == nullptr || alone) return RawSyscall(SYS_clock_gettime, clock, time);
   if (!Writable(time, sizeof *time)) return -EFAULT;
-  uint64_t cycles = __atomic_load_n(&thread->cycles, __ATOMIC_RELAXED);
-  if (thread == scheduler->current()) cycles += ReadCycles() - scheduler->accounting().mark();
+  const uint64_t cycles = CyclesOf(thread);
   *time = ToTimespec(NanosecondsOf(cycles));
   return 0;
 }
