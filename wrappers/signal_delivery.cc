@@ -13,15 +13,9 @@
 
 namespace bobbin {
 
-struct PendingSignal {
-  PendingSignal* next;
-  siginfo_t info;
-};
-
 namespace {
 
 constexpr int kSignals = 64;
-constexpr int kPool = 1024;
 constexpr unsigned long kOnStack = SA_ONSTACK;
 
 extern "C" void bobbin_restore_rt() asm("__restore_rt");
@@ -36,10 +30,6 @@ struct Owner {
 };
 Owner owners[kSignals + 1];
 SpinLock actions_lock;
-PendingSignal pool[kPool];
-PendingSignal* free_nodes = nullptr;
-int used_nodes = 0;
-SpinLock pool_lock;
 SignalRing rings[kMaxSchedulers];
 // The kernel thread blocks everything until the ring has been emptied.
 volatile bool held_back[kMaxSchedulers];
@@ -399,57 +389,6 @@ long InstallAction(int signal, const KernelAction& wanted) {
 
 }  // namespace
 
-void AddPending(Thread* thread, const siginfo_t& info) {
-  SpinLockHolder hold(&pool_lock);
-  uint64_t bit = SignalBit(info.si_signo);
-  uint64_t pending = thread->pending_signals.load(std::memory_order_relaxed);
-  if (info.si_signo < 32 && (pending & bit) != 0) return;
-  PendingSignal* node = free_nodes;
-  if (node != nullptr) {
-    free_nodes = node->next;
-  } else if (used_nodes < kPool) {
-    node = &pool[used_nodes++];
-  }
-  // With the pool used up the signal is kept, its particulars are not.
-  if (node != nullptr) {
-    node->info = info;
-    node->next = nullptr;
-    PendingSignal** end = &thread->pending;
-    while (*end != nullptr) end = &(*end)->next;
-    *end = node;
-  }
-  thread->pending_signals.store(pending | bit, std::memory_order_release);
-}
-
-int TakePending(Thread* thread, uint64_t wanted, siginfo_t* info) {
-  if ((thread->pending_signals.load(std::memory_order_relaxed) & wanted) == 0) return 0;
-  SpinLockHolder hold(&pool_lock);
-  uint64_t pending = thread->pending_signals.load(std::memory_order_relaxed);
-  if ((pending & wanted) == 0) return 0;
-  int signal = __builtin_ctzll(pending & wanted) + 1;
-  *info = siginfo_t();
-  info->si_signo = signal;
-  bool found = false, more = false;
-  for (PendingSignal** link = &thread->pending; *link != nullptr;) {
-    PendingSignal* node = *link;
-    if (node->info.si_signo != signal) {
-      link = &node->next;
-      continue;
-    }
-    if (found) {
-      more = true;
-      break;
-    }
-    found = true;
-    *info = node->info;
-    *link = node->next;
-    node->next = free_nodes;
-    free_nodes = node;
-  }
-  if (!more) thread->pending_signals.store(pending & ~SignalBit(signal), std::memory_order_release);
-  return signal;
-}
-
 bool Ignored(int signal) {
   SpinLockHolder hold(&actions_lock);
   LearnAction(signal);
@@ -492,13 +431,12 @@ long RtSigaction(Scheduler* scheduler, int signal, const KernelAction* action, K
 
 void ResetSignalsAfterFork(Thread* survivor) {
   actions_lock.Unlock();
-  pool_lock.Unlock();
+  ForgetPendingSignals();
   for (SignalRing& ring : rings) ring.Clear();
   for (volatile bool& held : held_back) held = false;
-  survivor->pending = free_nodes = nullptr;
+  survivor->pending = nullptr;
   survivor->pending_signals.store(0, std::memory_order_relaxed);
   survivor->redelivered_signals = 0;
-  used_nodes = 0;
 }
 
 void CatchAlways(int signal) {

@@ -7,17 +7,9 @@
 #include <sys/ucontext.h>
 
 #include "wrappers/call.h"
+#include "wrappers/pending_signals.h"
 
 namespace bobbin {
-
-constexpr uint64_t SignalBit(int signal) { return uint64_t{1} << (signal - 1); }
-
-// Makes `info` pending for `thread`. Callers: inside the runtime.
-void AddPending(Thread* thread, const siginfo_t& info);
-
-// Takes the pending signal with the lowest number among `wanted`. Returns: its number, 0 when there
-// is none.
-int TakePending(Thread* thread, uint64_t wanted, siginfo_t* info);
 
 // Tells whether the program's disposition makes nothing of `signal`: SIG_IGN, or a default that
 // ignores.

@@ -172,7 +172,6 @@ def parse_arguments():
 def main():
   args = parse_arguments()
   signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that programs are stopped on the way out
-  signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background, and so by the programs
   limit = contestants.raise_descriptor_limit()
   if max(args.connections) + 2 * subjects.ROOM > limit:
     print(f"programs: the descriptor limit here is {limit} (ulimit -Hn)", file=sys.stderr)

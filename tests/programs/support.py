@@ -20,6 +20,9 @@ import tempfile
 import threading
 import time
 
+# Where this runs in the background SIGINT is ignored, and would be by the programs, which are stopped by it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 GUARD_SECONDS = 90  # ends a hang; nothing is measured against it
 
 Mode = collections.namedtuple("Mode", "name schedulers")
