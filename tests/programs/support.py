@@ -127,14 +127,19 @@ class Process:
   def __init__(self, pid):
     self.pid = pid
 
-  def threads(self):
-    names = []
-    for task in os.listdir(f"/proc/{self.pid}/task"):
+  def _names(self, tasks):
+    names = {}
+    for task in tasks:
       with contextlib.suppress(OSError):  # it ended meanwhile
         with open(f"/proc/{self.pid}/task/{task}/comm", encoding="utf-8", errors="replace") as file:
-          names.append(file.read().strip())
+          names[task] = file.read().strip()
+    return names
+
+  def threads(self):
+    first = self._names(os.listdir(f"/proc/{self.pid}/task"))
+    time.sleep(0.05)  # a worker has its maker's name until it has given itself its own
     # The kernel's own threads for io_uring are listed among the process's.
-    names = [name for name in names if not name.startswith("iou-")]
+    names = [name for name in self._names(first).values() if not name.startswith("iou-")]
     workers = [name for name in names if name.startswith("bobbin-")]
     return Threads(len(names), len(workers), len(names) - len(workers))
 
