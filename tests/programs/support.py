@@ -135,13 +135,24 @@ class Process:
           names[task] = file.read().strip()
     return names
 
+  def _has_hardly_run(self, task):
+    """Tells whether a thread has had the processor for less than a millisecond: proc(5), schedstat."""
+    with contextlib.suppress(OSError):
+      with open(f"/proc/{self.pid}/task/{task}/schedstat", encoding="utf-8") as file:
+        return int(file.read().split()[0]) < 1_000_000
+    return False
+
   def threads(self):
-    first = self._names(os.listdir(f"/proc/{self.pid}/task"))
-    time.sleep(0.05)  # a worker has its maker's name until it has given itself its own
-    # The kernel's own threads for io_uring are listed among the process's.
-    names = [name for name in self._names(first).values() if not name.startswith("iou-")]
-    workers = [name for name in names if name.startswith("bobbin-")]
-    return Threads(len(names), len(workers), len(names) - len(workers))
+    tasks = os.listdir(f"/proc/{self.pid}/task")
+    for _ in range(40):
+      # The kernel's own threads for io_uring are listed among the process's.
+      names = {task: name for task, name in self._names(tasks).items() if not name.startswith("iou-")}
+      others = [task for task, name in names.items() if not name.startswith("bobbin-")]
+      # A worker has its maker's name until it has run and given itself its own.
+      if not any(self._has_hardly_run(task) for task in others):
+        break
+      time.sleep(0.05)
+    return Threads(len(names), len(names) - len(others), len(others))
 
   def descriptors(self):
     return len(os.listdir(f"/proc/{self.pid}/fd"))
