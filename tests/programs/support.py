@@ -144,7 +144,7 @@ class Process:
 
   def threads(self):
     tasks = os.listdir(f"/proc/{self.pid}/task")
-    for _ in range(40):
+    for _ in range(20):
       # The kernel's own threads for io_uring are listed among the process's.
       names = {task: name for task, name in self._names(tasks).items() if not name.startswith("iou-")}
       others = [task for task, name in names.items() if not name.startswith("bobbin-")]
