@@ -109,6 +109,30 @@ long LookUpPlainFile(int directory, const char* path, const struct open_how& how
   return plain ? 0 : -EAGAIN;
 }
 
+// Tells whether all but the last part of `path` is cached and no directory: the one error that a
+// lookup which may not wait does not find out. Servers that look for a file beneath each directory
+// of a path meet it with every request.
+bool ParentIsNoDirectory(int directory, const char* path, const struct open_how& how) {
+  constexpr size_t kLongest = 512;
+  char parent[kLongest];
+  size_t length = 0, end = 0;
+  for (; length < kLongest && path[length] != '\0'; ++length) {
+    parent[length] = path[length];
+    if (path[length] == '/') end = length;
+  }
+  if (length == kLongest || end == 0) return false;
+  parent[end] = '\0';
+  struct open_how look = {};
+  look.flags = O_PATH | O_CLOEXEC;
+  look.resolve = how.resolve | RESOLVE_CACHED;
+  const long fd = RawSyscall(SYS_openat2, directory, parent, &look, sizeof look);
+  if (fd < 0) return false;
+  struct stat status;
+  const bool plain = RawSyscall(SYS_fstat, fd, &status) == 0 && S_ISREG(status.st_mode);
+  RawSyscall(SYS_close, fd);
+  return plain;
+}
+
 // Opens what the kernel has cached, without blocking. Returns: the descriptor; -EAGAIN when a
 // worker must try.
 long OpenCached(int directory, const char* path, const struct open_how& how) {
@@ -126,6 +150,7 @@ long OpenCached(int directory, const char* path, const struct open_how& how) {
   // ENXIO: a FIFO without a reader, whose blocking open would wait. EINVAL, ENOSYS: flags or a call
   // the kernel lacks.
   if (fd == -ENXIO || fd == -EINVAL || fd == -ENOSYS) return -EAGAIN;
+  if (fd == -EAGAIN && ParentIsNoDirectory(directory, path, how)) return -ENOTDIR;
   if (fd >= 0 && !asked) RawSyscall(SYS_fcntl, fd, F_SETFL, flags);
   return fd;
 }

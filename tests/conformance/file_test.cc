@@ -561,5 +561,20 @@ TEST_F(Sendfile, CopyFileRangeCopiesAndMovesOffsets) {
   EXPECT_EQ("3456789", ReadToEnd(target));
 }
 
+TEST(OpenBeneath, WhatIsNoDirectorySaysSo) {
+  char path[] = "/tmp/conformance-plain-XXXXXX";
+  Fd file(mkstemp(path));
+  ASSERT_LE(0, file.get());
+  const std::string beneath = std::string(path) + "/.htaccess";
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_ERRNO(ENOTDIR, open(beneath.c_str(), O_RDONLY));
+    EXPECT_ERRNO(ENOTDIR, open(beneath.c_str(), O_WRONLY | O_CREAT, 0600));
+    EXPECT_ERRNO(ENOENT, open((std::string(path) + "-missing/.htaccess").c_str(), O_RDONLY));
+    EXPECT_ERRNO(ENOTDIR, open((beneath + "/deeper").c_str(), O_RDONLY));
+  }
+  unlink(path);
+  EXPECT_ERRNO(ENOENT, open(beneath.c_str(), O_RDONLY));
+}
+
 }  // namespace
 }  // namespace conformance
