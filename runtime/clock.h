@@ -31,11 +31,17 @@ class Clock {
 
   // Monotonic time at an earlier counter reading of this kernel thread.
   uint64_t At(uint64_t cycles) const {
-    uint32_t multiplier = multiplier_.load(std::memory_order_acquire);
-    if (multiplier == 0) return ReadKernelClock(CLOCK_MONOTONIC);
-    uint64_t base_cycles = base_cycles_.load(std::memory_order_relaxed);
+    uint32_t changes = changes_.load(std::memory_order_acquire);
+    uint64_t multiplier = multiplier_.load(std::memory_order_acquire);
+    uint64_t base_cycles = base_cycles_.load(std::memory_order_acquire);
+    uint64_t base_time = base_time_.load(std::memory_order_acquire);
+    // Before the first calibration, and where one of them came between: a reader does not wait for
+    // the calibrating thread, whose signal handler it may be.
+    if (changes == 0 || changes_.load(std::memory_order_relaxed) != changes || changes % 2 != 0) {
+      return ReadKernelClock(CLOCK_MONOTONIC);
+    }
     if (cycles < base_cycles) cycles = base_cycles;  // read before the last calibration
-    return base_time_.load(std::memory_order_relaxed) +
+    return base_time +
            static_cast<uint64_t>(
                (static_cast<unsigned __int128>(cycles - base_cycles) * multiplier) >> kShift);
   }
@@ -62,7 +68,9 @@ class Clock {
  private:
   static constexpr int kShift = 28;  // multiplier below 2^32 for any counter above 70 MHz
 
-  std::atomic<uint32_t> multiplier_{0};  // nanoseconds a cycle << kShift; 0: use the kernel's clock
+  // Base and slope belong together: odd while they change, 0 before the first calibration.
+  std::atomic<uint32_t> changes_{0};
+  std::atomic<uint32_t> multiplier_{0};  // nanoseconds a cycle << kShift
   std::atomic<uint64_t> base_cycles_{0};
   std::atomic<uint64_t> base_time_{0};
   uint64_t start_cycles_ = 0;
