@@ -5,7 +5,6 @@ import signal
 import socket
 import ssl
 
-import http_clients
 import support
 import tcp_backend
 
@@ -44,20 +43,6 @@ def sessions(run, port, context, index):
   return same
 
 
-def held(run, server, port, context):
-  """Holds sessions open and checks the kernel threads. Returns: whether all of them carried what was sent."""
-  connections = [connect(run, port, context) for _ in range(http_clients.FEW)]
-  few = server.threads()
-  connections += [connect(run, port, context) for _ in range(http_clients.MANY - http_clients.FEW)]
-  many = server.threads()
-  run.check_threads(server, few, many, at_least=40)
-  payload = random.Random(4).randbytes(16_000)
-  same = support.at_once(len(connections), lambda index: tcp_backend.exchange(connections[index], payload) == payload)
-  for connection in connections:
-    connection.close()
-  return all(same)
-
-
 def scenario(run):
   context = make_certificate(run)
   port = run.free_port()
@@ -68,6 +53,6 @@ def scenario(run):
     server.wait_until_listening(run.address, port)
     return {
         "sessions": support.at_once(8, lambda index: sessions(run, port, context, index)),
-        "held": held(run, server, port, context),
+        "held": tcp_backend.hold(run, server, lambda: connect(run, port, context), random.Random(4).randbytes(16_000)),
         "exit": server.stop(signal.SIGTERM),
     }

@@ -4,6 +4,7 @@ import http.server
 import socketserver
 import threading
 
+import http_clients
 import support
 
 PIECE = 32_768  # always has room in a connection's buffers, so that one thread may send all of it, then read
@@ -76,3 +77,19 @@ def exchange(connection, payload):
       support.check(data, f"closed after {len(got)} of {len(payload)} bytes")
       got += data
   return bytes(got)
+
+
+def hold(run, server, connect, payload):
+  """Holds connections that lead to an echo server open, and checks the kernel threads of what is between.
+
+  Returns: whether all of them carried `payload` there and back.
+  """
+  held = [connect() for _ in range(http_clients.FEW)]
+  few = server.threads()
+  held += [connect() for _ in range(http_clients.MANY - http_clients.FEW)]
+  many = server.threads()
+  run.check_threads(server, few, many, at_least=40)
+  same = support.at_once(len(held), lambda index: exchange(held[index], payload) == payload)
+  for connection in held:
+    connection.close()
+  return all(same)

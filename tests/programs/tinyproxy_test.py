@@ -45,20 +45,6 @@ def tunnel(run, port, backend):
   return connection
 
 
-def tunnels(run, server, port, backend):
-  """Holds tunnels open and checks the kernel threads. Returns: whether all of them carried what was sent."""
-  held = [tunnel(run, port, backend) for _ in range(http_clients.FEW)]
-  few = server.threads()
-  held += [tunnel(run, port, backend) for _ in range(http_clients.MANY - http_clients.FEW)]
-  many = server.threads()
-  run.check_threads(server, few, many, at_least=40)
-  payload = random.Random(3).randbytes(200_000)
-  same = support.at_once(len(held), lambda index: tcp_backend.exchange(held[index], payload) == payload)
-  for connection in held:
-    connection.close()
-  return all(same)
-
-
 def scenario(run):
   port = run.free_port()
   configuration = run.write("tinyproxy.conf", CONFIGURATION.format(address=run.address, port=port))
@@ -68,6 +54,6 @@ def scenario(run):
     return {
         "through": support.at_once(10, lambda index: through(run, port, pages, index)),
         "refused": http_clients.ask(http_clients.connect(run, port), f"http://{run.address}:1/")[0],
-        "tunnels": tunnels(run, server, port, echo),
+        "tunnels": tcp_backend.hold(run, server, lambda: tunnel(run, port, echo), random.Random(3).randbytes(200_000)),
         "exit": server.stop(signal.SIGTERM),
     }
