@@ -4,8 +4,8 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 
-#include "runtime/high_descriptor.h"
 #include "wrappers/io.h"
+#include "wrappers/own_descriptor.h"
 #include "wrappers/passed_calls.h"
 #include "wrappers/signal.h"
 
@@ -187,30 +187,26 @@ long Completed(const RingWait& wait, int ring, unsigned least) {
 // looking again.
 class RingNotice {
  public:
-  RingNotice(Scheduler* scheduler, int ring) : scheduler_(scheduler), ring_(ring) {
+  RingNotice(Scheduler* scheduler, int ring) : ring_(ring), event_(scheduler) {
     Descriptor* d = runtime().descriptors.Find(ring);
     if (!d->Has(Descriptor::kDeferringRing)) return;
     pause_ = kFirstPause;
-    long fd = RawSyscall(SYS_eventfd2, 0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (fd < 0) return;
-    event_ = MoveDescriptorHigh(static_cast<int>(fd));
-    runtime().descriptors.Reset(event_);
-    if (RawSyscall(SYS_io_uring_register, ring, IORING_REGISTER_EVENTFD, &event_, 1) == 0) {
+    if (!event_.Take(RawSyscall(SYS_eventfd2, 0, EFD_NONBLOCK | EFD_CLOEXEC))) return;
+    const int event = event_.fd();
+    if (RawSyscall(SYS_io_uring_register, ring, IORING_REGISTER_EVENTFD, &event, 1) == 0) {
       pause_ = 0;
     } else {
-      Drop();
+      event_.Close();
     }
   }
   ~RingNotice() {
-    if (event_ < 0) return;
-    RawSyscall(SYS_io_uring_register, ring_, IORING_UNREGISTER_EVENTFD, nullptr, 0);
-    Drop();
+    if (separate()) RawSyscall(SYS_io_uring_register, ring_, IORING_UNREGISTER_EVENTFD, nullptr, 0);
   }
   RingNotice(const RingNotice&) = delete;
   RingNotice& operator=(const RingNotice&) = delete;
 
-  int fd() const { return event_ >= 0 ? event_ : ring_; }
-  bool separate() const { return event_ >= 0; }
+  int fd() const { return separate() ? event_.fd() : ring_; }
+  bool separate() const { return event_.fd() >= 0; }
   // Returns: when to look again, whatever the descriptor says; grows with each call.
   uint64_t LookAgain(uint64_t now) {
     if (pause_ == 0) return kNever;
@@ -222,16 +218,8 @@ class RingNotice {
  private:
   static constexpr uint64_t kFirstPause = 100'000, kLongestPause = 10'000'000;
 
-  void Drop() {
-    runtime().descriptors.Reset(event_);
-    scheduler_->ViewOf(event_);
-    RawSyscall(SYS_close, event_);
-    event_ = -1;
-  }
-
-  Scheduler* scheduler_;
   int ring_;
-  int event_ = -1;
+  OwnDescriptor event_;
   uint64_t pause_ = 0;  // 0: the descriptor says all
 };
 

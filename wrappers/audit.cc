@@ -15,8 +15,7 @@ namespace bobbin {
 
 namespace {
 
-constexpr long kNumbers = 512;
-std::atomic<uint64_t> passed[kNumbers];
+std::atomic<uint64_t> passed[kCallNumbers];
 
 const char* BaseName(const char* path) {
   const char* name = path;
@@ -81,7 +80,8 @@ _Unwind_Reason_Code PutFrame(struct _Unwind_Context* context, void* argument) {
 }  // namespace
 
 void NotePassed(long nr) {
-  if (static_cast<unsigned long>(nr) < kNumbers) passed[nr].fetch_add(1, std::memory_order_relaxed);
+  if (static_cast<unsigned long>(nr) < kCallNumbers)
+    passed[nr].fetch_add(1, std::memory_order_relaxed);
 }
 
 void WriteAudit(int fd) {
@@ -97,7 +97,7 @@ void WriteAudit(int fd) {
       });
   text.Put("system calls let through:\n");
   InFallingOrder(
-      kNumbers, [](size_t i) { return passed[i].load(std::memory_order_relaxed); },
+      kCallNumbers, [](size_t i) { return passed[i].load(std::memory_order_relaxed); },
       [&](size_t i) {
         const auto nr = static_cast<long>(i);
         text.Put("  ").Number(passed[i].load(std::memory_order_relaxed)).Put(" ");

@@ -82,7 +82,11 @@ long RunOnWorker(Scheduler* scheduler, Lane lane, long (*work)(void*), void* arg
 long CallOnWorker(Scheduler* scheduler, Lane lane, long nr, long a = 0, long b = 0, long c = 0,
                   long d = 0, long e = 0, long f = 0);
 
-// The same for the system call in `registers`, or another with the same arguments.
+// The same, where a signal does something else than kRestart.
+long CallOnWorker(Scheduler* scheduler, Lane lane, SignalEffect on_signal, long nr, long a = 0,
+                  long b = 0, long c = 0, long d = 0, long e = 0, long f = 0);
+
+// The same for the system call in `registers`.
 long CallOnWorker(Scheduler* scheduler, Lane lane, SignalEffect on_signal,
                   const Registers& registers);
 

@@ -21,7 +21,8 @@ void StartDumpSignal() {
 bool DumpOnSignal(Scheduler* scheduler, int signal, const siginfo_t& info) {
   if (signal == 0 || signal != runtime().run.dump_signal) return false;
   // Handed on to the user thread it is for, it has been here; but not if a user thread sent it.
-  bool again = scheduler != nullptr && (scheduler->current()->redelivered_signals & SignalBit(signal)) != 0;
+  bool again =
+      scheduler != nullptr && (scheduler->current()->redelivered_signals & SignalBit(signal)) != 0;
   bool inside = info.si_code == SI_TKILL && info.si_pid == runtime().pid;
   if (again && !inside) return true;
   if (scheduler != nullptr && scheduler->in_runtime()) {

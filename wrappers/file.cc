@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "wrappers/cached_path.h"
 #include "wrappers/ioctl.h"
 #include "wrappers/socket.h"
 
@@ -97,40 +98,11 @@ long FinishOpen(long fd, int flags) {
 // are not opened for a try: a FIFO's open is seen at its other end, a terminal's may wait.
 // Returns: 0, -EAGAIN, or the error of the lookup.
 long LookUpPlainFile(int directory, const char* path, const struct open_how& how) {
-  struct open_how lookup = {};
-  lookup.flags = O_PATH | O_CLOEXEC | (how.flags & (O_DIRECTORY | O_NOFOLLOW));
-  lookup.resolve = how.resolve | RESOLVE_CACHED;
-  long fd = RawSyscall(SYS_openat2, directory, path, &lookup, sizeof lookup);
-  if (fd < 0) return fd;
-  struct stat status;
-  long result = RawSyscall(SYS_fstat, fd, &status);
-  RawSyscall(SYS_close, fd);
-  bool plain = result == 0 && (S_ISREG(status.st_mode) || S_ISDIR(status.st_mode));
-  return plain ? 0 : -EAGAIN;
-}
-
-// Tells whether all but the last part of `path` is cached and no directory: the one error that a
-// lookup which may not wait does not find out. Servers that look for a file beneath each directory
-// of a path meet it with every request.
-bool ParentIsNoDirectory(int directory, const char* path, const struct open_how& how) {
-  constexpr size_t kLongest = 512;
-  char parent[kLongest];
-  size_t length = 0, end = 0;
-  for (; length < kLongest && path[length] != '\0'; ++length) {
-    parent[length] = path[length];
-    if (path[length] == '/') end = length;
-  }
-  if (length == kLongest || end == 0) return false;
-  parent[end] = '\0';
-  struct open_how look = {};
-  look.flags = O_PATH | O_CLOEXEC;
-  look.resolve = how.resolve | RESOLVE_CACHED;
-  const long fd = RawSyscall(SYS_openat2, directory, parent, &look, sizeof look);
-  if (fd < 0) return false;
-  struct stat status;
-  const bool plain = RawSyscall(SYS_fstat, fd, &status) == 0 && S_ISREG(status.st_mode);
-  RawSyscall(SYS_close, fd);
-  return plain;
+  unsigned mode;
+  long result =
+      LookUpCached(directory, path, how.flags & (O_DIRECTORY | O_NOFOLLOW), how.resolve, &mode);
+  if (result < 0) return result;
+  return S_ISREG(mode) || S_ISDIR(mode) ? 0 : -EAGAIN;
 }
 
 // Opens what the kernel has cached, without blocking. Returns: the descriptor; -EAGAIN when a
@@ -150,7 +122,7 @@ long OpenCached(int directory, const char* path, const struct open_how& how) {
   // ENXIO: a FIFO without a reader, whose blocking open would wait. EINVAL, ENOSYS: flags or a call
   // the kernel lacks.
   if (fd == -ENXIO || fd == -EINVAL || fd == -ENOSYS) return -EAGAIN;
-  if (fd == -EAGAIN && ParentIsNoDirectory(directory, path, how)) return -ENOTDIR;
+  if (fd == -EAGAIN && IsBeneathPlainFile(directory, path, how.resolve)) return -ENOTDIR;
   if (fd >= 0 && !asked) RawSyscall(SYS_fcntl, fd, F_SETFL, flags);
   return fd;
 }

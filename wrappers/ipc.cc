@@ -69,26 +69,15 @@ long Semop(Scheduler* scheduler, int set, struct sembuf* operations, unsigned co
 long Msgsnd(Scheduler* scheduler, int queue, const void* message, size_t size, int flags) {
   long result = RawSyscall(SYS_msgsnd, queue, message, size, flags | IPC_NOWAIT);
   if (result != -EAGAIN || (flags & IPC_NOWAIT) != 0) return result;
-  Registers r = {};
-  r.rax = SYS_msgsnd;
-  r.rdi = static_cast<uint64_t>(queue);
-  r.rsi = reinterpret_cast<uint64_t>(message);
-  r.rdx = size;
-  r.r10 = static_cast<uint64_t>(flags);
-  return CallOnWorker(scheduler, Lane::kOther, SignalEffect::kEnd, r);
+  return CallOnWorker(scheduler, Lane::kOther, SignalEffect::kEnd, SYS_msgsnd, queue,
+                      reinterpret_cast<long>(message), static_cast<long>(size), flags);
 }
 
 long Msgrcv(Scheduler* scheduler, int queue, void* message, size_t size, long type, int flags) {
   long result = RawSyscall(SYS_msgrcv, queue, message, size, type, flags | IPC_NOWAIT);
   if (result != -ENOMSG || (flags & IPC_NOWAIT) != 0) return result;
-  Registers r = {};
-  r.rax = SYS_msgrcv;
-  r.rdi = static_cast<uint64_t>(queue);
-  r.rsi = reinterpret_cast<uint64_t>(message);
-  r.rdx = size;
-  r.r10 = static_cast<uint64_t>(type);
-  r.r8 = static_cast<uint64_t>(flags);
-  return CallOnWorker(scheduler, Lane::kOther, SignalEffect::kEnd, r);
+  return CallOnWorker(scheduler, Lane::kOther, SignalEffect::kEnd, SYS_msgrcv, queue,
+                      reinterpret_cast<long>(message), static_cast<long>(size), type, flags);
 }
 
 namespace {

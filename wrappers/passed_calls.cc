@@ -1,6 +1,7 @@
 #include "wrappers/passed_calls.h"
 
 #include "wrappers/audit.h"
+#include "wrappers/number_index.h"
 
 namespace bobbin {
 
@@ -174,27 +175,14 @@ constexpr PassedCall kCalls[] = {
 };
 // clang-format on
 
-constexpr long kNumbers = 512;
-
-struct Index {
-  uint8_t place[kNumbers] = {};  // in kCalls, plus one
-  constexpr Index() {
-    for (size_t i = 0; i < sizeof kCalls / sizeof kCalls[0]; ++i)
-      place[kCalls[i].nr] = static_cast<uint8_t>(i + 1);
-  }
-};
-constexpr Index kIndex;
-static_assert(sizeof kCalls / sizeof kCalls[0] < 256 && kNumbers == kPassedNumbers);
+constexpr NumberIndex kIndex(kCalls);
 
 }  // namespace
 
 const PassedCall* PassedBegin() { return kCalls; }
 const PassedCall* PassedEnd() { return kCalls + sizeof kCalls / sizeof kCalls[0]; }
 
-const PassedCall* FindPassed(long nr) {
-  if (static_cast<unsigned long>(nr) >= kNumbers || kIndex.place[nr] == 0) return nullptr;
-  return &kCalls[kIndex.place[nr] - 1];
-}
+const PassedCall* FindPassed(long nr) { return kIndex.Find(kCalls, nr); }
 
 long Pass(const Registers* r) {
   const PassedCall* call = FindPassed(static_cast<long>(r->rax));

@@ -34,7 +34,8 @@ void SetQuantum(Scheduler* scheduler);
 // Tells whether a kTick was ours; if so, it has been acted on. Callers: the signal handler.
 bool OnTick(Scheduler* scheduler, const siginfo_t& info, uintptr_t interrupted_at);
 
-// Has `scheduler` look at the pending signals of the thread that it runs. Callers: any kernel thread.
+// Has `scheduler` look at the pending signals of the thread that it runs. Callers: any kernel
+// thread.
 void Nudge(Scheduler* scheduler);
 
 // Nobody is asked to stand still any more: the child after fork(2).

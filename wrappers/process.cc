@@ -6,9 +6,9 @@
 #include <sys/random.h>
 #include <sys/wait.h>
 
-#include "runtime/high_descriptor.h"
 #include "wrappers/io.h"
 #include "wrappers/kernel_thread.h"
+#include "wrappers/own_descriptor.h"
 #include "wrappers/signal_delivery.h"
 #include "wrappers/socket.h"
 #include "wrappers/time.h"
@@ -34,15 +34,11 @@ long WaitForEnd(Scheduler* scheduler, int fd) {
 // what counts, else for a while that grows with each time.
 long WaitForChild(Scheduler* scheduler, int process, bool only_end, uint64_t* pause) {
   if (process > 0 && only_end) {
-    long fd = RawSyscall(SYS_pidfd_open, process, 0);
-    if (fd >= 0) {
-      int descriptor = MoveDescriptorHigh(static_cast<int>(fd));
-      runtime().descriptors.Reset(descriptor);
-      scheduler->Expect(descriptor, POLLIN);
-      long result = WaitForEnd(scheduler, descriptor);
-      runtime().descriptors.Reset(descriptor);
-      scheduler->ViewOf(descriptor);
-      RawSyscall(SYS_close, descriptor);
+    OwnDescriptor descriptor(scheduler);
+    if (descriptor.Take(RawSyscall(SYS_pidfd_open, process, 0))) {
+      scheduler->Expect(descriptor.fd(), POLLIN);
+      long result = WaitForEnd(scheduler, descriptor.fd());
+      descriptor.Close();
       return result == -EINTR && !GoesOn(scheduler) ? -EINTR : 0;
     }
   }

@@ -19,12 +19,14 @@ struct Registers {
 static_assert(sizeof(Registers) == 15 * 8);
 static_assert(offsetof(Registers, rsp) == 13 * 8 && offsetof(Registers, rip) == 14 * 8);
 
+// Above every number of a system call.
+inline constexpr long kCallNumbers = 512;
+
 extern "C" {
 
 // Not zero for a call that the entry from text makes at once, without asking: the kernel answers
 // it, and nobody counts it or wants to know. All zero until FillPassedDirectly.
-inline constexpr long kPassedNumbers = 512;
-extern __attribute__((visibility("hidden"))) uint8_t bobbin_passed_directly[kPassedNumbers];
+extern __attribute__((visibility("hidden"))) uint8_t bobbin_passed_directly[kCallNumbers];
 
 // Answers the system call in `registers`; defined by the table. Returns what the call site finds in
 // rax. Touches no vector register except by switching to another thread (the shim that calls it

@@ -4,9 +4,9 @@
 #include <sys/signalfd.h>
 #include <sys/ucontext.h>
 
-#include "runtime/high_descriptor.h"
 #include "wrappers/futex.h"
 #include "wrappers/io.h"
+#include "wrappers/own_descriptor.h"
 #include "wrappers/signal_delivery.h"
 #include "wrappers/time.h"
 
@@ -110,34 +110,6 @@ class Awaiting {
   uint64_t mask_;
 };
 
-// A signalfd for `signals`, forgotten and closed at the end.
-class SignalDescriptor {
- public:
-  explicit SignalDescriptor(Scheduler* scheduler) : scheduler_(scheduler) {}
-  ~SignalDescriptor() {
-    if (fd_ < 0) return;
-    runtime().descriptors.Reset(fd_);
-    scheduler_->ViewOf(fd_);
-    RawSyscall(SYS_close, fd_);
-  }
-  SignalDescriptor(const SignalDescriptor&) = delete;
-  SignalDescriptor& operator=(const SignalDescriptor&) = delete;
-
-  // Returns: false when there is no descriptor to be had.
-  bool Open(uint64_t signals) {
-    long fd = RawSyscall(SYS_signalfd4, -1, &signals, sizeof signals, SFD_NONBLOCK | SFD_CLOEXEC);
-    if (fd < 0) return false;
-    fd_ = MoveDescriptorHigh(static_cast<int>(fd));
-    runtime().descriptors.Reset(fd_);
-    return true;
-  }
-  int fd() const { return fd_; }
-
- private:
-  Scheduler* scheduler_;
-  int fd_ = -1;
-};
-
 constexpr uint64_t kLookAgain = 10'000'000;  // nanoseconds
 
 int TakeOwnPending(Scheduler* scheduler, uint64_t wanted, siginfo_t* info) {
@@ -150,7 +122,7 @@ int TakeOwnPending(Scheduler* scheduler, uint64_t wanted, siginfo_t* info) {
 long AwaitSignal(Scheduler* scheduler, uint64_t wanted, siginfo_t* info, uint64_t deadline) {
   Thread* self = scheduler->current();
   Awaiting awaiting(scheduler, wanted);
-  SignalDescriptor descriptor(scheduler);
+  OwnDescriptor descriptor(scheduler);
   for (;;) {
     if (int signal = TakeOwnPending(scheduler, wanted, info)) return signal;
     if (descriptor.fd() >= 0) scheduler->Expect(descriptor.fd(), POLLIN);
@@ -158,7 +130,9 @@ long AwaitSignal(Scheduler* scheduler, uint64_t wanted, siginfo_t* info, uint64_
     long result = RawSyscall(SYS_rt_sigtimedwait, &wanted, info, &now, sizeof wanted);
     if (result != -EAGAIN || runtime().clock.Now() >= deadline) return result;
     // What came before the descriptor existed makes no edge.
-    if (descriptor.fd() < 0 && descriptor.Open(wanted)) continue;
+    if (descriptor.fd() < 0 && descriptor.Take(RawSyscall(SYS_signalfd4, -1, &wanted, sizeof wanted,
+                                                          SFD_NONBLOCK | SFD_CLOEXEC)))
+      continue;
     long waited;
     if (descriptor.fd() >= 0) {
       DescriptorWait wait(scheduler, descriptor.fd());

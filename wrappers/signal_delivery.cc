@@ -251,13 +251,13 @@ void OnSignal(int signal, siginfo_t* info, void* context) {
     if (signal != WorkerPool::kInterrupt) RunHandler(nullptr, signal, info, frame);
     return;
   }
-  // SIGPIPE is raised by what this thread does.
   if (scheduler->in_runtime()) {
     PutOff(scheduler, signal, *info, frame);
     return;
   }
   Thread* self = scheduler->current();
   const uint64_t bit = SignalBit(signal);
+  // SIGPIPE is raised by what this thread does.
   bool own = IsFault(signal, info) || signal == SIGPIPE || (self->redelivered_signals & bit) != 0;
   self->redelivered_signals &= ~bit;
   if (!own) {

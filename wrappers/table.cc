@@ -10,6 +10,7 @@
 #include "wrappers/kernel_thread.h"
 #include "wrappers/memory.h"
 #include "wrappers/metadata.h"
+#include "wrappers/number_index.h"
 #include "wrappers/passed_calls.h"
 #include "wrappers/process.h"
 #include "wrappers/scheduling.h"
@@ -350,27 +351,14 @@ constexpr TableEntry kTable[] = {
 #undef CALL
 // clang-format on
 
-constexpr long kNumbers = 512;
-
-struct Index {
-  uint8_t place[kNumbers] = {};  // in kTable, plus one
-  constexpr Index() {
-    for (size_t i = 0; i < sizeof kTable / sizeof kTable[0]; ++i)
-      place[kTable[i].nr] = static_cast<uint8_t>(i + 1);
-  }
-};
-constexpr Index kIndex;
-static_assert(sizeof kTable / sizeof kTable[0] < 256);
+constexpr NumberIndex kIndex(kTable);
 
 }  // namespace
 
 const TableEntry* TableBegin() { return kTable; }
 const TableEntry* TableEnd() { return kTable + sizeof kTable / sizeof kTable[0]; }
 
-const TableEntry* FindCall(long nr) {
-  if (static_cast<unsigned long>(nr) >= kNumbers || kIndex.place[nr] == 0) return nullptr;
-  return &kTable[kIndex.place[nr] - 1];
-}
+const TableEntry* FindCall(long nr) { return kIndex.Find(kTable, nr); }
 
 bool TableWants(long nr) { return FindCall(nr) != nullptr; }
 

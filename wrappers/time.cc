@@ -63,14 +63,13 @@ Thread* ThreadOfClock(Scheduler* scheduler, int clock) {
 // By a proportion that never changes once it was used: calibration would make a clock go back.
 uint64_t NanosecondsOf(uint64_t cycles) {
   constexpr int kShift = 32;
-  constexpr uint64_t kSample = uint64_t{1} << 32;
+  constexpr uint64_t kSample = uint64_t{1} << kShift;
   static std::atomic<uint64_t> proportion{0};
   uint64_t used = proportion.load(std::memory_order_relaxed);
   if (used == 0) {
     const uint64_t measured = runtime().clock.Since(ReadCycles() - kSample);
     if (proportion.compare_exchange_strong(used, measured)) used = measured;
   }
-  static_assert(kSample == uint64_t{1} << kShift);
   return static_cast<uint64_t>((static_cast<unsigned __int128>(cycles) * used) >> kShift);
 }
 

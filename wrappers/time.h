@@ -11,9 +11,9 @@ namespace bobbin {
 long Nanosleep(Scheduler* scheduler, const struct timespec* time, struct timespec* left);
 long ClockNanosleep(Scheduler* scheduler, int clock, int flags, const struct timespec* time,
                     struct timespec* left);
-// The CPU clocks of user threads: CLOCK_THREAD_CPUTIME_ID and what pthread_getcpuclockid(3) makes of
-// a thread's id. They count the time for which the thread had its scheduler. All other clocks are
-// the kernel's.
+// The CPU clocks of user threads: CLOCK_THREAD_CPUTIME_ID and what pthread_getcpuclockid(3) makes
+// of a thread's id. They count the time for which the thread had its scheduler. All other clocks
+// are the kernel's.
 long ClockGettime(Scheduler* scheduler, int clock, struct timespec* time);
 long ClockGetres(Scheduler* scheduler, int clock, struct timespec* resolution);
 long SchedYield(Scheduler* scheduler);

@@ -93,17 +93,21 @@ long RunOnWorker(Scheduler* scheduler, Lane lane, long (*work)(void*), void* arg
   }
 }
 
+long CallOnWorker(Scheduler* scheduler, Lane lane, SignalEffect on_signal, long nr, long a, long b,
+                  long c, long d, long e, long f) {
+  PlainCall call = {nr, a, b, c, d, e, f};
+  return RunOnWorker(scheduler, lane, &MakePlainCall, &call, on_signal);
+}
+
 long CallOnWorker(Scheduler* scheduler, Lane lane, long nr, long a, long b, long c, long d, long e,
                   long f) {
-  PlainCall call = {nr, a, b, c, d, e, f};
-  return RunOnWorker(scheduler, lane, &MakePlainCall, &call);
+  return CallOnWorker(scheduler, lane, SignalEffect::kRestart, nr, a, b, c, d, e, f);
 }
 
 long CallOnWorker(Scheduler* scheduler, Lane lane, SignalEffect on_signal, const Registers& r) {
-  PlainCall call = {static_cast<long>(r.rax), static_cast<long>(r.rdi), static_cast<long>(r.rsi),
-                    static_cast<long>(r.rdx), static_cast<long>(r.r10), static_cast<long>(r.r8),
-                    static_cast<long>(r.r9)};
-  return RunOnWorker(scheduler, lane, &MakePlainCall, &call, on_signal);
+  return CallOnWorker(scheduler, lane, on_signal, static_cast<long>(r.rax),
+                      static_cast<long>(r.rdi), static_cast<long>(r.rsi), static_cast<long>(r.rdx),
+                      static_cast<long>(r.r10), static_cast<long>(r.r8), static_cast<long>(r.r9));
 }
 
 }  // namespace bobbin

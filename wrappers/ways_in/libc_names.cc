@@ -237,9 +237,9 @@ EXPORT int pthread_getname_np(pthread_t thread, char* name, size_t size) noexcep
 
 // Only CPU clocks: the others are read without a system call, in libc and the vDSO.
 EXPORT int clock_gettime(clockid_t clock, struct timespec* time) noexcept {
-  Scheduler* scheduler = Scheduler::Current();
   const bool cpu_clock = clock < 0 || clock == CLOCK_THREAD_CPUTIME_ID;
-  if (__builtin_expect(scheduler == nullptr || !cpu_clock, 1))
-    return LIBC(clock_gettime)(clock, time);
+  if (__builtin_expect(!cpu_clock, 1)) return LIBC(clock_gettime)(clock, time);
+  Scheduler* scheduler = Scheduler::Current();
+  if (scheduler == nullptr) return LIBC(clock_gettime)(clock, time);
   return static_cast<int>(Result(ClockGettime(scheduler, clock, time)));
 }
