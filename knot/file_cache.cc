@@ -85,7 +85,7 @@ Lookup FileCache::Get(absl::string_view path, uint32_t now) {
     if (found != by_path_.end()) {
       Node& node = *found->second;
       node.used = true;
-      if (node.checked == now) return {200, node.file};
+      if (static_cast<int32_t>(now - node.checked) < limits_.valid_seconds) return {200, node.file};
       node.checked = now;  // this thread checks; the others serve what there is meanwhile
       old = node.file;
     }

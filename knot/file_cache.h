@@ -1,13 +1,12 @@
 // Keeps replies ready: for each file its prepared head, and its contents or an open descriptor.
 //
-// State of a path   unknown --Get--> loading --> cached --Get, once a second--> checked against the
-// file system
+// State of a path   unknown --Get--> loading --> cached --Get, after `valid_seconds`--> checked
+// against the file system
 //                   cached --changed--> replaced   cached --gone, or room needed--> unknown
 //
 // Invariants
-//   F1  A File never changes. A file that changes on disk is seen by the next check, at most a
-//   second later, and gets a
-//       new File; replies under way keep theirs alive.
+//   F1  A File never changes. A file that changes on disk is seen by the next check, at most
+//       `valid_seconds` later, and gets a new File; replies under way keep theirs alive.
 //   F2  Contents and descriptors held, those of replaced Files still in use included, never exceed
 //   the limits. A file
 //       for which there is no room is served from a descriptor of its own and not kept.
@@ -79,6 +78,8 @@ class FileCache {
     int64_t descriptors = 0;
     // A file of at most this size is kept in memory, a larger one as a descriptor.
     uint64_t in_memory = 0;
+    // A cached file is checked against the file system when it was not for that long. At least 1.
+    int32_t valid_seconds = 1;
   };
 
   struct Counts {

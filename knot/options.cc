@@ -167,6 +167,9 @@ ABSL_FLAG(Choice<knot::Send>, send, {knot::Send::kAuto},
           "nonblocking, blocking, poll, inline: sendfile with that policy of Bobbin");
 ABSL_FLAG(Count, workers, {0}, "kernel threads for calls that block, or auto");
 ABSL_FLAG(int, cache_mb, 64, "most memory for cached files, in MiB");
+ABSL_FLAG(int, cache_valid, 1,
+          "seconds for which a cached file is served before it is asked whether the file on disk "
+          "has changed");
 ABSL_FLAG(Choice<knot::tuning::Poller>, poller, {knot::tuning::Poller::kEpoll},
           "how Bobbin learns that a connection is ready: epoll or poll");
 ABSL_FLAG(Count, schedulers, {1},
@@ -248,6 +251,7 @@ absl::Status CheckRange(const char* flag, int value, int low, int high) {
 absl::Status CheckRanges(const Options& options) {
   absl::Status status = CheckRange("threads", options.threads, 1, 100'000);
   status.Update(CheckRange("cache_mb", options.cache_mb, 0, 1 << 20));
+  status.Update(CheckRange("cache_valid", options.cache_valid, 1, 86'400));
   status.Update(CheckRange("stack_kb", options.stack_kb, 32, 1 << 20));
   status.Update(CheckRange("header_timeout", options.header_timeout, 1, 86'400));
   status.Update(CheckRange("idle_timeout", options.idle_timeout, 1, 86'400));
@@ -279,6 +283,7 @@ Options OptionsFromFlags() {
   options.spawn = absl::GetFlag(FLAGS_spawn).value;
   options.send = absl::GetFlag(FLAGS_send).value;
   options.cache_mb = absl::GetFlag(FLAGS_cache_mb);
+  options.cache_valid = absl::GetFlag(FLAGS_cache_valid);
   options.stack_kb = absl::GetFlag(FLAGS_stack_kb);
   options.access_log = absl::GetFlag(FLAGS_access_log);
   options.header_timeout = absl::GetFlag(FLAGS_header_timeout);

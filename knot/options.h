@@ -35,6 +35,7 @@ struct Options {
   Spawn spawn = Spawn::kPrefork;
   Send send = Send::kAuto;
   int cache_mb = 0;
+  int cache_valid = 0;  // seconds
   int stack_kb = 0;
   std::string access_log;  // "off", "-" or a file
   int header_timeout = 0;  // seconds, as the next two

@@ -50,6 +50,7 @@ int64_t RaiseDescriptorLimit(int64_t needed) {
 FileCache::Limits CacheLimits(const Options& options, int64_t descriptor_limit, int groups) {
   FileCache::Limits limits;
   limits.bytes = (int64_t{options.cache_mb} << 20) / groups;
+  limits.valid_seconds = options.cache_valid;
   int64_t spare = descriptor_limit - options.threads - kOtherDescriptors - kFileDescriptors;
   limits.descriptors = std::clamp(spare / 2, int64_t{0}, kMostCachedDescriptors) / groups;
   switch (options.send) {

@@ -53,6 +53,7 @@ TEST_P(CommandLine, RefusesWrongFlagsAndValues) {
   ExpectOneLineAndStatus2({"--workers=-1"}, "positive number or auto");
   ExpectOneLineAndStatus2({"--schedulers=0"}, "positive number or auto");
   ExpectOneLineAndStatus2({"--cache_mb=-1"}, "--cache_mb=-1");
+  ExpectOneLineAndStatus2({"--cache_valid=0"}, "--cache_valid=0");
   ExpectOneLineAndStatus2({"--stack_kb=1"}, "--stack_kb=1");
   ExpectOneLineAndStatus2({"--header_timeout=0"}, "--header_timeout=0");
   ExpectOneLineAndStatus2({"--idle_timeout=x"}, "--idle_timeout=x");
@@ -89,7 +90,7 @@ TEST_P(CommandLine, ListsItsFlagsAndNoOthers) {
   Result result = Run({"--help"});
   EXPECT_EQ(result.status, 0);
   EXPECT_EQ(result.err, "");
-  for (const char* flag : {"accept", "access_log", "cache_mb", "header_timeout", "idle_timeout",
+  for (const char* flag : {"accept", "access_log", "cache_mb", "cache_valid", "header_timeout", "idle_timeout",
                            "listen", "poller", "print_config", "schedulers", "send", "send_timeout",
                            "spawn", "stack_kb", "stats", "threads", "version", "workers"}) {
     EXPECT_NE(result.out.find(std::string("\n  --") + flag), std::string::npos) << flag;

@@ -95,6 +95,18 @@ TEST_F(FileCacheTest, SeesAChangeInTheNextSecondAndKeepsTheOldFileForWhoHasIt) {
   EXPECT_EQ(Contents(old), "old");
 }
 
+TEST_F(FileCacheTest, AsksTheFileSystemNotBeforeTheFileWasValidForAsLongAsToldTo) {
+  test::WriteFile(directory_ / "a", "old");
+  FileCache cache(root_, types_, {kMiB, 4, kMiB, 10});
+  cache.Get("a", 5);
+  test::WriteFile(directory_ / "a", "new");
+  EXPECT_EQ(Contents(cache.Get("a", 14)), "old");
+  EXPECT_EQ(Contents(cache.Get("a", 4)), "old") << "by a thread that read the clock before";
+  EXPECT_EQ(cache.GetCounts().checks, 0u);
+  EXPECT_EQ(Contents(cache.Get("a", 15)), "new");
+  EXPECT_EQ(cache.GetCounts().checks, 1u);
+}
+
 TEST_F(FileCacheTest, ForgetsAFileThatIsGone) {
   test::WriteFile(directory_ / "a", "x");
   FileCache cache(root_, types_, {kMiB, 4, kMiB});
