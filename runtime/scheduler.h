@@ -241,6 +241,7 @@ class Scheduler {
     last_ = thread;
   }
   Thread* Pop();
+  static void Prefetch(const Thread* thread);
   void SwitchTo(Thread* next);
   void CarryAlternateStack(Thread* next);
   void FinishAlternateStack();

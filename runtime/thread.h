@@ -5,7 +5,7 @@
 // committed mapping, are never unmapped and are reused, so that a stale pointer is at worst a
 // pointer to another thread.
 //
-// Fields are grouped by who writes them; the first two cache lines are all that a park and a
+// Fields are grouped by when they are used; the first two cache lines are all that a park and a
 // wake-up touch.
 #ifndef BOBBIN_RUNTIME_THREAD_H_
 #define BOBBIN_RUNTIME_THREAD_H_
@@ -57,47 +57,48 @@ const char* WaitingName(Waiting waiting);
 using Withdraw = bool (*)(Thread* thread);
 
 struct alignas(64) Thread {
+  // The first line: what a wake-up touches.
   Context context = nullptr;  // where it continues; valid while it is not running
   uint64_t fs_base = 0;
   Thread* next = nullptr;  // in the ready queue
   Scheduler* scheduler = nullptr;
-  Withdraw withdraw = nullptr;  // null: only the waker ends this park
-  void* wait_object = nullptr;  // belongs to whoever parked it: a waiter, a work item
   TimerEntry timer;
-
   ThreadState state = ThreadState::kFree;
   Wake wake = Wake::kWoken;
   Waiting waiting = Waiting::kNothing;
   bool interruptible = false;  // signals may end this park
   bool restart = true;   // every handler that ran in the last interruption asked for SA_RESTART
   bool handled = false;  // a handler of the program ran in it
-  bool cancel_point = false;    // in a call that pthread_cancel may end, entered by its libc name
-  uint8_t mask_slot = 0;        // of the signal mask, in the table of masks
-  int tid = 0;                  // what gettid() answers; the kernel's for the main thread
-  uint64_t signal_mask = 0;     // bit n-1: signal n is blocked
+  bool cancel_point = false;  // in a call that pthread_cancel may end, entered by its libc name
+  uint8_t mask_slot = 0;      // of the signal mask, in the table of masks
+
+  // The second line: what a park and a switch touch besides.
+  uint64_t signal_mask = 0;  // bit n-1: signal n is blocked
+  // Bits of `pending`; changed under the lock of the pool of pending signals, read without it.
+  std::atomic<uint64_t> pending_signals{0};
+  Withdraw withdraw = nullptr;  // null: only the waker ends this park
+  void* wait_object = nullptr;  // belongs to whoever parked it: a waiter, a work item
   uint64_t parked_at = 0;       // cycles
   uint64_t cycles = 0;          // that it ran, up to its last park
   uintptr_t wait_argument = 0;  // descriptor or address, for the dump
+  uint64_t parks = 0;
 
+  int tid = 0;  // what gettid() answers; the kernel's for the main thread
   // Waiting on an address: guarded by the bucket's lock.
+  uint32_t address_bits = 0;
   Thread* address_next = nullptr;
   Thread* address_previous = nullptr;
   uintptr_t address = 0;  // 0: not queued
-  uint32_t address_bits = 0;
 
-  // Guarded by the lock of the pool of pending signals; the bits may be read without it.
-  std::atomic<uint64_t> pending_signals{0};  // bits of `pending`
-  PendingSignal* pending = nullptr;
-  uint64_t awaited_signals = 0;                        // by sigtimedwait(2), while it waits
-  uint32_t* clear_tid = nullptr;                       // set_tid_address(2)
-  void* robust_list = nullptr;                         // set_robust_list(2)
+  PendingSignal* pending = nullptr;  // guarded by the lock of the pool of pending signals
+  uint64_t awaited_signals = 0;      // by sigtimedwait(2), while it waits
+  uint32_t* clear_tid = nullptr;     // set_tid_address(2)
+  void* robust_list = nullptr;       // set_robust_list(2)
   stack_t alternate_stack = {nullptr, SS_DISABLE, 0};  // sigaltstack(2)
   int policy = 0;           // sched_setscheduler(2), with SCHED_RESET_ON_FORK
   int8_t priority = 0;      // sched_setparam(2)
   int next_placement = -1;  // scheduler for the next thread it makes; -1: in turn
   uintptr_t stack_low = 0, stack_top = 0;
-  uintptr_t stack_deepest = 0;  // lowest stack pointer seen at a park
-  uint64_t parks = 0;
   std::atomic<uint64_t> shown_cycles{0};  // of `cycles`, the most that was ever told
   int suspended_frames = 0;               // on its stack: see SuspendedFrame
   // Signals that it has sent on to its own kernel thread: for it, whoever else may take them.
@@ -112,6 +113,9 @@ struct alignas(64) Thread {
   Thread* all_next = nullptr;  // every thread alive; guarded by the table's lock
   Thread* all_previous = nullptr;
 };
+
+static_assert(__builtin_offsetof(Thread, signal_mask) == 64 &&
+              __builtin_offsetof(Thread, tid) == 128);
 
 class ThreadTable {
  public:

@@ -50,6 +50,7 @@ void Timers::Queue(TimerEntry* entry) {
     if (count_ == capacity_) DieFull();
     index = ++count_;
   }
+  entry->queued_for = entry->deadline;
   SiftUp(index, Slot{entry->deadline, entry});
 }
 
@@ -102,6 +103,7 @@ TimerEntry* Timers::Expire(uint64_t now) {
     TimerEntry* entry = heap_[1].entry;
     uint64_t deadline = entry->deadline;
     if (deadline != kNever && deadline > now) {
+      entry->queued_for = deadline;
       SiftDown(1, Slot{deadline, entry});  // it was pushed forward since it was queued
       continue;
     }

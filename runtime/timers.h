@@ -25,7 +25,8 @@ inline constexpr uint64_t kNever = ~uint64_t{0};
 
 struct TimerEntry {
   uint64_t deadline = kNever;  // kNever: none
-  uint32_t heap_index = 0;     // 1-based place in the heap; 0: not queued
+  uint64_t queued_for = 0;  // the time of its place in the heap, which is thus not touched to arm
+  uint32_t heap_index = 0;  // 1-based place in the heap; 0: not queued
 };
 
 class Timers {
@@ -44,7 +45,7 @@ class Timers {
   // queued, or this one is.
   void Arm(TimerEntry* entry, uint64_t deadline) {
     entry->deadline = deadline;
-    if (entry->heap_index != 0 && heap_[entry->heap_index].time <= deadline) return;
+    if (entry->heap_index != 0 && entry->queued_for <= deadline) return;
     Queue(entry);
   }
 
