@@ -241,7 +241,6 @@ class Scheduler {
     last_ = thread;
   }
   Thread* Pop();
-  static void Prefetch(const Thread* thread);
   void SwitchTo(Thread* next);
   void CarryAlternateStack(Thread* next);
   void FinishAlternateStack();

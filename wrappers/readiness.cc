@@ -80,7 +80,10 @@ long ParkOnAll(Scheduler* scheduler, struct pollfd* set, unsigned long count, ui
 
 // One stream socket, waited for to be readable, which is known not to be: the wait for the next
 // request. Returns: -EAGAIN when the common path must decide.
-long PollRemembered(Scheduler* scheduler, struct pollfd* one, int64_t timeout) {
+//
+// Not inlined, nor PollAll: what the common path keeps on the stack must not lie under this wait,
+// whose frames are cold when it ends.
+[[gnu::noinline]] long PollRemembered(Scheduler* scheduler, struct pollfd* one, int64_t timeout) {
   constexpr short kRead = POLLIN | POLLRDNORM | POLLRDHUP;
   View* view = scheduler->ViewOf(one->fd);
   if (view == nullptr || (one->events & ~kRead) != 0 || (one->events & POLLIN) == 0) return -EAGAIN;
@@ -108,16 +111,8 @@ long PollRemembered(Scheduler* scheduler, struct pollfd* one, int64_t timeout) {
   return one->revents != 0 ? 1 : -EAGAIN;
 }
 
-}  // namespace
-
-long Poll(Scheduler* scheduler, struct pollfd* set, unsigned long count, int64_t timeout,
-          const uint64_t* mask) {
-  if (mask != nullptr && !Readable(mask, sizeof *mask)) return -EFAULT;
-  if (count == 1 && !Readable(set, sizeof *set)) return -EFAULT;
-  if (count == 1 && timeout != 0 && mask == nullptr && set->fd >= 0) {
-    long result = PollRemembered(scheduler, set, timeout);
-    if (result != -EAGAIN) return result;
-  }
+[[gnu::noinline]] long PollAll(Scheduler* scheduler, struct pollfd* set, unsigned long count,
+                               int64_t timeout, const uint64_t* mask) {
   if (timeout != 0 && count > 0) {
     struct rlimit limit = {};
     RawSyscall(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, &limit);
@@ -150,6 +145,19 @@ long Poll(Scheduler* scheduler, struct pollfd* set, unsigned long count, int64_t
       if (runtime().clock.Now() >= deadline) return AskKernel(set, count);
     }
   }
+}
+
+}  // namespace
+
+long Poll(Scheduler* scheduler, struct pollfd* set, unsigned long count, int64_t timeout,
+          const uint64_t* mask) {
+  if (mask != nullptr && !Readable(mask, sizeof *mask)) return -EFAULT;
+  if (count == 1 && !Readable(set, sizeof *set)) return -EFAULT;
+  if (count == 1 && timeout != 0 && mask == nullptr && set->fd >= 0) {
+    long result = PollRemembered(scheduler, set, timeout);
+    if (result != -EAGAIN) return result;
+  }
+  return PollAll(scheduler, set, count, timeout, mask);
 }
 
 long PollMilliseconds(Scheduler* scheduler, struct pollfd* set, unsigned long count,
