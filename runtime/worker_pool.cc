@@ -49,7 +49,6 @@ class SignalsBlocked {
 
 void WorkerPool::Configure(int fixed, int64_t idle_ns) {
   LaneState& disk = lanes_[static_cast<int>(Lane::kDisk)];
-  disk.keep = fixed > 0;
   disk.maximum = fixed <= 0 ? kMaxAutosized : fixed < kMaxPerLane ? fixed : kMaxPerLane;
   // Calls of the other lane wait for other processes, for as long as those please.
   lanes_[static_cast<int>(Lane::kOther)].maximum = kMaxPerLane;
@@ -282,8 +281,7 @@ bool WorkerPool::Sleep(Worker* worker, int64_t timeout_ns) {
   }
   timespec timeout{timeout_ns / 1'000'000'000, timeout_ns % 1'000'000'000};
   while (worker->sleep.load(std::memory_order_acquire) == kAsleep) {
-    long result = RawSyscall(SYS_futex, &worker->sleep, FUTEX_WAIT_PRIVATE, kAsleep,
-                             timeout_ns < 0 ? nullptr : &timeout);
+    long result = RawSyscall(SYS_futex, &worker->sleep, FUTEX_WAIT_PRIVATE, kAsleep, &timeout);
     if (result == -ETIMEDOUT) return false;
   }
   return true;
@@ -334,7 +332,7 @@ void WorkerPool::Work(Worker* worker) {
       item->done(item);
     }
     if (!NextItem(worker, rested, &item)) return;
-    rested = item == nullptr && !Sleep(worker, worker->lane->keep ? -1 : idle_ns_);
+    rested = item == nullptr && !Sleep(worker, idle_ns_);
   }
 }
 

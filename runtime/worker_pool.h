@@ -7,7 +7,7 @@
 //
 // State of a worker   none --clone--> working --queue empty--> idle
 //                     idle --Submit, Stop--> woken --> working
-//                     idle --idle time over (autosized)--> leaving --> none (its stack is kept)
+//                     idle --idle time over--> leaving --> none (its stack is kept)
 //
 // State of an item   idle --Submit--> queued --worker--> running --run returned--> done, then idle
 //                    queued --Cancel--> idle
@@ -52,11 +52,10 @@ class WorkerPool {
  public:
   WorkerPool() { Configure(0); }
 
-  // `fixed` > 0: that many workers in the disk lane (at most kMaxPerLane), made as they are first
-  // needed and kept, and the other lanes autosized; 0: every lane autosized between 0 and
-  // kMaxPerLane by demand, idle workers leaving after `idle_ns` nanoseconds. Requires: nothing was
-  // submitted yet. Not called: as Configure(0).
-  void Configure(int fixed, int64_t idle_ns = kIdleSeconds * INT64_C(1'000'000'000));
+  // `fixed` > 0: at most that many workers in the disk lane (at most kMaxPerLane); 0, as where this
+  // is not called: every lane is autosized. Workers are made by demand and leave after `idle_ns`
+  // nanoseconds without work. Requires: nothing was submitted yet.
+  void Configure(int fixed, int64_t idle_ns = kIdleNanoseconds);
 
   // Queues `item` in its lane, starting a worker where W2 asks for one. The item belongs to the
   // pool until done() is called. Blocks: never, but a first call of a lane may spin while another
@@ -93,7 +92,10 @@ class WorkerPool {
   // whoever uses the pool has installed a handler for it. libc's SIGSETXID, which no kernel thread
   // gets otherwise.
   static constexpr int kInterrupt = 33;
-  static constexpr int kIdleSeconds = 10;
+  // A process with one kernel thread is served cheaper by Linux: each call on a descriptor of a
+  // table that threads share takes and drops a reference. A worker costs less than that soon makes
+  // up for.
+  static constexpr int64_t kIdleNanoseconds = 100'000'000;
 
  private:
   struct LaneState;
@@ -123,7 +125,6 @@ class WorkerPool {
     std::atomic<int> live{0};  // made, of this age, and not leaving; written under the lock
     int starting = 0;          // being made
     int coming = 0;            // woken or being made to look into the queue, and not there yet
-    bool keep = false;         // idle workers stay
     bool stopping = false;
     std::atomic<uint64_t> queued{0};
     std::atomic<uint64_t> calls{0};
@@ -145,7 +146,7 @@ class WorkerPool {
   static void* SanitizedThreadMain(void* worker);
 
   LaneState lanes_[kLanes];
-  int64_t idle_ns_ = kIdleSeconds * INT64_C(1'000'000'000);
+  int64_t idle_ns_ = kIdleNanoseconds;
 };
 
 }  // namespace bobbin
