@@ -49,8 +49,8 @@ def check_samples(result):
 def check_command(program):
   with tempfile.TemporaryDirectory() as directory:
     path = os.path.join(directory, "result.json")
-    done = subprocess.run([sys.executable, os.path.join(HERE, "profile.py"), f"--json={path}", "--symbols", "--", program,
-                           str(SECONDS)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    done = subprocess.run([sys.executable, os.path.join(HERE, "profile.py"), f"--json={path}", "--symbols", "--",
+                           program, str(SECONDS)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     with open(path, encoding="utf-8") as file:
       result = json.load(file)
   check(done.returncode == (0 if result["error"] is None else 1), f"status {done.returncode}: {done.stdout}")

@@ -131,7 +131,7 @@ def add_samples(result, sort, own):
                          for key in symbol_table.KEYS}
   result["unknown"] = {name: percent(count) for name, count in sort.unknown.most_common()}
   whole = sum(sort.shares.values())
-  if whole:
+  if whole and sort.kernel:  # without the kernel's samples they are shares of something else
     result["accounting_samples"] = {share: percent(sort.shares[share], whole) for share in symbol_table.SHARES}
     if own:
       result["accounting_difference"] = {share: own[share] - result["accounting_samples"][share]
@@ -139,8 +139,8 @@ def add_samples(result, sort, own):
   if sort.kernel == 0:
     result["notes"].append("perf was not allowed to look into the kernel: the table is user space only; run as root")
   elif sort.unnamed > sort.kernel / 2:
-    result["notes"].append("the kernel's symbols are hidden (kernel.kptr_restrict), so that its part is not divided and "
-                           "stands under others; run as root, or `sysctl kernel.kptr_restrict=0`")
+    result["notes"].append("the kernel's symbols are hidden (kernel.kptr_restrict), so that its part is not divided "
+                           "and stands under others; run as root, or `sysctl kernel.kptr_restrict=0`")
 
 
 def watch(observer, ended, seconds):
@@ -257,7 +257,6 @@ class Command:
 def profile_command(arguments, seconds, hz):
   command = Command(arguments)
   try:
-    # The window's end is read while the program is still there, though it may have been asked to end by the same Ctrl-C.
     result = measure(command.pid, seconds, hz, command.go, command.ended)
   finally:
     running = command.status is None
@@ -291,7 +290,8 @@ def seconds_of(text):
 
 def parse_arguments(argv):
   parser = argparse.ArgumentParser(prog="./dev profile", description=__doc__, allow_abbrev=False,
-                                   usage="./dev profile [OPTIONS] -- COMMAND...\n       ./dev profile [OPTIONS] --pid=PID",
+                                   usage="./dev profile [OPTIONS] -- COMMAND...\n"
+                                         "       ./dev profile [OPTIONS] --pid=PID",
                                    formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument("--pid", type=whole(1, 1 << 22), help="look at this process instead of running one")
   parser.add_argument("--seconds", type=seconds_of,

@@ -123,6 +123,8 @@ class Sorting(unittest.TestCase):
         ("runtime.netpoll", "go_file_server", event, None),
         ("runtime.(*pollDesc).wait", "go_file_server", event, None),
         ("knot::Connection::Serve", "knot", application, None),
+        ("std::thread::_State_impl<std::thread::_Invoker<std::tuple<main::{lambda()#1}> > >::_M_run", "talkers",
+         application, None),
         ("[unknown]", "nginx", application, None),
     ]:
       self.assertEqual(self.table.sort_user(symbol, file), (row, part), f"{symbol} {file}")
@@ -144,7 +146,8 @@ class Sorting(unittest.TestCase):
       self.assertLess(unknown, sort.kernel / 100, f"{name}: {sort.unknown.most_common(10)}")
 
   def test_the_most_specific_pattern_counts(self):
-    table = made_table("[kernel]\nnetworking: tcp_*\npoll overhead: tcp_po*\nfile system: tcp_poll\ndata copying: a<tcp_x\n")
+    table = made_table("[kernel]\nnetworking: tcp_*\npoll overhead: tcp_po*\nfile system: tcp_poll\n"
+                       "data copying: a<tcp_x\n")
     self.assertEqual(table.sort_kernel(["tcp_poll"]), "kernel.file_system")
     self.assertEqual(table.sort_kernel(["tcp_pool"]), "kernel.poll_overhead")
     self.assertEqual(table.sort_kernel(["tcp_ack"]), "kernel.networking")

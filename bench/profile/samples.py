@@ -237,7 +237,8 @@ class Sorted:
     if part:
       self.parts[part] += times
     if on_scheduler:
-      self.shares[self.table.share_of(symbol for symbol, file in sample.user if file.startswith("libbobbin.so"))] += times
+      functions = [symbol for symbol, file in sample.user if file.startswith("libbobbin.so")]
+      self.shares[self.table.share_of(functions)] += times
 
   def sort(self, sample, on_bobbin, times):
     if not sample.kernel:
