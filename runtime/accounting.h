@@ -4,8 +4,9 @@
 // The clock is the time-stamp counter, read where the category changes: when a thread parks
 // (application → threading), when the next one runs (threading → application), and around the
 // poller (event). What the poller's call costs and what it sleeps cannot be told apart by a clock:
-// `polling_cycles` holds both, and whoever reads the counters subtracts the kernel thread's CPU
-// time to get idle (see statistics.cc).
+// `polling_cycles` holds both. The CPU clock tells them apart, but is a system call: it is read
+// around some polls only, which stand for the others (PollMeasured). Whoever reads the counters
+// divides by it (BusyPolling).
 #ifndef BOBBIN_RUNTIME_ACCOUNTING_H_
 #define BOBBIN_RUNTIME_ACCOUNTING_H_
 
@@ -36,7 +37,23 @@ struct Counters {
   uint64_t signals_delivered = 0;
   uint64_t preemptions = 0;
   uint64_t traps = 0;
+  uint64_t polling_time = 0;  // CPU time in the poller's system call, nanoseconds: an estimate
 };
+
+// Returns: how much of `polling_cycles` was no idleness.
+//
+// `cpu` is the CPU time of the scheduler's kernel thread and `polling_cpu` that part of it which
+// the poller's calls took, as cycles. Where other processes had the processor, the other categories
+// are longer than their CPU time; what the poller took is stretched as much, since the shares are
+// shares of one whole.
+inline uint64_t BusyPolling(const Counters& c, uint64_t cpu, uint64_t polling_cpu) {
+  const uint64_t others = c.application_cycles + c.threading_cycles + c.event_cycles;
+  const uint64_t others_cpu = cpu > polling_cpu ? cpu - polling_cpu : 0;
+  uint64_t busy = polling_cpu;
+  if (others_cpu != 0 && others > others_cpu)
+    busy = static_cast<uint64_t>(static_cast<unsigned __int128>(busy) * others / others_cpu);
+  return busy < c.polling_cycles ? busy : c.polling_cycles;
+}
 
 // Divides what a scheduler spent on events and in its poller between event overhead and idleness.
 struct Shares {
@@ -65,7 +82,15 @@ class ShareSplitter {
 
 class Accounting {
  public:
-  void Start() { mark_ = start_ = ReadCycles(); }
+  void Start() {
+    // What a reading of the CPU clock takes is in each difference of two; the least of a few is it.
+    for (int i = 0; i < 3; ++i) {
+      const uint64_t before = ReadKernelClock(CLOCK_THREAD_CPUTIME_ID);
+      const uint64_t cost = ReadKernelClock(CLOCK_THREAD_CPUTIME_ID) - before;
+      if (i == 0 || cost < clock_cost_) clock_cost_ = cost;
+    }
+    mark_ = start_ = ReadCycles();
+  }
 
   // Charges the time since the last call to `category`. Returns: the counter now.
   uint64_t Charge(uint64_t* category) {
@@ -83,14 +108,40 @@ class Accounting {
     return now;
   }
 
+  // Tells whether the CPU time of the poll that comes, or has just come, is to be measured. Polls
+  // are counted after this.
+  bool MeasurePoll() const { return counters.polls >= next_measured_; }
+
+  // Takes the CPU time of such a poll, nanoseconds, for that of all since the last one measured.
+  // How many there are between two is fitted to how fast they come: some thousand a second are
+  // measured at most, and where polls are rare and long, each.
+  void PollMeasured(uint64_t nanoseconds) {
+    nanoseconds -= nanoseconds < clock_cost_ ? nanoseconds : clock_cost_;
+    counters.polling_time += nanoseconds * (counters.polls + 1 - measured_until_);
+    measured_until_ = counters.polls + 1;
+    if (mark_ - measured_at_ < kSoon && stride_ < kMostStride) stride_ *= 2;
+    if (mark_ - measured_at_ > 4 * kSoon && stride_ > 1) stride_ /= 2;
+    measured_at_ = mark_;
+    next_measured_ = counters.polls + stride_;
+  }
+
   uint64_t mark() const { return mark_; }
   uint64_t start() const { return start_; }
 
   Counters counters;
 
  private:
+  static constexpr uint64_t kSoon = 1'000'000;  // cycles, less than a millisecond
+  static constexpr uint64_t kMostStride = 256;
+
   uint64_t mark_ = 0;
   uint64_t start_ = 0;
+  // Which polls are measured: numbers of polls.
+  uint64_t stride_ = 1;
+  uint64_t next_measured_ = 0;
+  uint64_t measured_until_ = 0;
+  uint64_t measured_at_ = 0;  // cycles
+  uint64_t clock_cost_ = 0;   // nanoseconds
 };
 
 }  // namespace bobbin

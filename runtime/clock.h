@@ -66,6 +66,8 @@ class Clock {
   }
 
  private:
+  friend class MapOffsets;
+
   static constexpr int kShift = 28;  // multiplier below 2^32 for any counter above 70 MHz
 
   // Base and slope belong together: odd while they change, 0 before the first calibration.

@@ -470,7 +470,10 @@ void Scheduler::Poll(bool wait) {
 #ifndef NDEBUG
   CheckInvariants();
 #endif
+  const uint64_t cpu = accounting_.MeasurePoll() ? ReadKernelClock(CLOCK_THREAD_CPUTIME_ID) : 0;
   int count = poller_->Wait(events_, kEvents, timeout, mask == kernel_mask ? nullptr : &mask);
+  if (accounting_.MeasurePoll())
+    accounting_.PollMeasured(ReadKernelClock(CLOCK_THREAD_CPUTIME_ID) - cpu);
   sleeping_.store(false, std::memory_order_relaxed);
   last_poll_ = accounting_.Charge(&accounting_.counters.polling_cycles);
   ++accounting_.counters.polls;

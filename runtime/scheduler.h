@@ -225,6 +225,8 @@ class Scheduler {
   stack_t own_alternate_stack = {};
 
  private:
+  friend class MapOffsets;
+
   static constexpr int kEvents = 1024;
   static constexpr int kMostCallsInARow = 256;
 

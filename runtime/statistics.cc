@@ -40,10 +40,10 @@ uint64_t KernelThreadTime(int kernel_tid) {
 
 void AddScheduler(Scheduler* scheduler, const Clock& clock, Statistics* out) {
   const Counters& c = scheduler->counters();
-  uint64_t wall = ReadCycles() - scheduler->accounting().start();
   uint64_t cpu =
       clock.Cycles(KernelThreadTime(scheduler->kernel_tid()) - scheduler->cpu_time_at_start());
-  uint64_t idle = wall > cpu ? wall - cpu : 0;
+  uint64_t busy = BusyPolling(c, cpu, clock.Cycles(c.polling_time));
+  uint64_t idle = c.polling_cycles > busy ? c.polling_cycles - busy : 0;
   out->application_cycles += c.application_cycles;
   out->threading_cycles += c.threading_cycles;
   Shares shares = scheduler->shares.Split(c.event_cycles + c.polling_cycles, c.event_cycles, idle);
