@@ -85,7 +85,7 @@ class Watch {
     Until(control_.end.Get(), true);
     last_ = Look(processes_);
     Say("end");
-    if (begin_.time + kSecond / 10 < last_.time) EndSecond(true);
+    if (second_.time + kSecond / 10 < last_.time) EndSecond(true);
     Finish();
     while (processes_.AnyLeft()) {  // they wait for the replies still to come
       LookForStop();
@@ -254,6 +254,7 @@ int Run(const RunOptions& options, const std::vector<std::string>& arguments) {
   const unsigned count = options.processes != 0 ? options.processes : ProcessesFor(options);
   if (absl::Status started = processes.Start(count, arguments); !started.ok()) {
     fprintf(stderr, "workload: %s\n", std::string(started.message()).c_str());
+    if (to_file) unlink((options.json + ".partial").c_str());
     return 1;
   }
   RunResult result = Watch(options, processes).Observe();

@@ -113,9 +113,8 @@ void RunVisit(const Company& company, const Visit& visit) {
       if (i > visit.first) {
         intended = ended + uint64_t{visit.session[i].off_us} * 1000;
         if (i == visit.first + 1 && visit.resume > ended) intended = visit.resume;
-        if (intended >= company.control->end.Get()) break;
-        SleepUntil(intended);
-        if (company.control->stop.Get() != 0) break;
+        SleepUntil(intended);  // also past the end: to leave now would take load from the server
+        if (intended >= company.control->end.Get() || company.control->stop.Get() != 0) break;
       }
       if (!MakeRequest(connection, accounts, company, visit, i, intended, &ended)) break;
     }

@@ -27,8 +27,8 @@ struct Company {
   Tally* tally;
 };
 
-// Runs the session and counts it. Blocks: this thread, until the session has ended, or its next
-// request would come after control->end.
+// Runs the session and counts it. Blocks: this thread, until the session has ended, or the
+// time of its next request has come and control->end was before.
 void RunVisit(const Company& company, const Visit& visit);
 
 // Counts a session that cannot begin because of the generator's limits.
