@@ -12,6 +12,7 @@
 #include <string>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -105,7 +106,7 @@ class Client {
   static void ParseHead(const std::string& head, Reply* reply) {
     if (!absl::StartsWith(head, "HTTP/1.1 ") ||
         !absl::SimpleAtoi(head.substr(9, 3), &reply->status)) {
-      reply->error = absl::StrCat("no HTTP/1.1 reply: ", head.substr(0, 60));
+      reply->error = absl::StrCat("no HTTP/1.1 reply: ", absl::CHexEscape(head.substr(0, 60)));
       return;
     }
     const std::string lower = absl::AsciiStrToLower(head);
