@@ -27,6 +27,9 @@ constexpr size_t kBuffer = 16'384;
 constexpr size_t kMaxHead = 4096;
 constexpr size_t kHeadRoom = 512;      // for the head of a reply whose body comes with it
 constexpr size_t kLargeBody = 10'240;  // from here on, bodies are discarded apart from their head
+// Asked for beyond a body's end: a call that returns less than asked has drained the socket, so
+// that the next wait needs no question, and bytes too many are seen.
+constexpr size_t kSurplus = 1;
 constexpr int kMaxReports = 3;  // wrong bodies of which a process says more than their number
 
 struct Buffer {
@@ -151,10 +154,10 @@ ssize_t Connection::Receive(char* buffer, size_t size, uint64_t deadline) {
   }
 }
 
-Outcome Connection::Exchange(uint32_t file, Counter* body) {
+Outcome Connection::Exchange(uint32_t file, uint64_t now, Counter* body) {
   char request[RequestText::kMax];
   const size_t size = text_.Write(file, request);
-  const uint64_t deadline = Now() + target_.timeout;
+  const uint64_t deadline = now + target_.timeout;
   ssize_t sent = send(fd_, request, size, MSG_NOSIGNAL);
   if (sent != static_cast<ssize_t>(size)) return Outcome::kReset;
   // Waits before it takes a buffer: thousands wait, few have something to look at.
@@ -207,7 +210,7 @@ Outcome Connection::ReceiveBody(uint32_t file, size_t received, uint64_t deadlin
     ssize_t count;
     if (target_.verify_contents) {
       Lease lease;
-      count = Receive(lease.bytes(), std::min(size - received, kBuffer), deadline);
+      count = Receive(lease.bytes(), std::min(size - received + kSurplus, kBuffer), deadline);
       if (count > 0) {
         size_t right = MatchingBytes(file, received, lease.bytes(), static_cast<size_t>(count));
         if (right != static_cast<size_t>(count)) {
@@ -215,12 +218,13 @@ Outcome Connection::ReceiveBody(uint32_t file, size_t received, uint64_t deadlin
         }
       }
     } else {
-      count = Receive(nullptr, size - received, deadline);
+      count = Receive(nullptr, size - received + kSurplus, deadline);
     }
     if (count == 0) return Outcome::kClosed;
     if (count < 0) return Broken(errno);
     body->Add(static_cast<uint64_t>(count));
     received += static_cast<size_t>(count);
+    if (received > size) return WrongBody(file, static_cast<int64_t>(size), size);
   }
   return Outcome::kReply;
 }

@@ -69,10 +69,10 @@ class Connection {
   // Blocks: this thread, until the time-out.
   Outcome Connect(unsigned number);
 
-  // Asks for a file and receives the whole reply. `body` counts its bytes as they come.
-  // Requires: connected, and no exchange before it ended other than with kReply.
-  // Blocks: this thread, until the time-out.
-  Outcome Exchange(uint32_t file, Counter* body);
+  // Asks for a file and receives the whole reply. `now` is the time; `body` counts the reply's
+  // bytes as they come. Requires: connected, and no exchange before it ended other than with
+  // kReply. Blocks: this thread, until the time-out.
+  Outcome Exchange(uint32_t file, uint64_t now, Counter* body);
 
   void Close();
 

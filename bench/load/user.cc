@@ -92,7 +92,7 @@ bool MakeRequest(Connection& connection, Accounts& accounts, const Company& comp
     if (outcome == Outcome::kReply) accounts.Connected(intended, now - started);
   }
   if (outcome == Outcome::kReply) {
-    outcome = connection.Exchange(file, &company.tally->live.bytes);
+    outcome = connection.Exchange(file, now, &company.tally->live.bytes);
   }
   *ended = Now();
   accounts.End(file, intended, now, *ended, outcome);
