@@ -1,8 +1,8 @@
 // The file set of the static part of SPECweb99, and what every byte of it is.
 //
 // ROOT/dirNNNNN/classC_F: N from 00000, classes C = 0..3, files F = 1..9 of F times 102.4 bytes
-// (rounded down), 1, 10 and 100 KiB: 36 files and 5,120,000-odd bytes a directory. 680 directories
-// are the paper's 24,480 files.
+// (rounded down), 1, 10 and 100 KiB: 36 files, 5,119,484 bytes a directory. 680 directories
+// are the paper's 24,480 files, 3.2 GiB.
 //
 // A file is named by its index: directory * 36 + class * 9 + (F - 1). Its contents are a function
 // of index and offset, so that a reply can be checked without a copy.

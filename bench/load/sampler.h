@@ -13,7 +13,8 @@
 // 1.46, scaled to the paper's mean of 0.343 s. Between pages it is the user's think time: Pareto of
 // index 1.5 from 1.15 s on, at most 30 s, which gives the paper's mean of 3.0 s. (Without the cap
 // it would begin at 1 s. A user who is silent for longer than servers keep an idle connection is,
-// for a server, a new one.) A session without waiting for replies thus takes 12 s in the mean.
+// for a server, a new one.) A persistent session without waiting for replies thus takes
+// 12.7 s in the mean.
 //
 // Source: SPECweb99 Release 1.02; Barford and Crovella, SIGMETRICS 1998, table 3, whose Weibull
 // parameters 1.46 and 0.382 are shape and scale: only so is the mean (0.346 s) what Pariag et al.

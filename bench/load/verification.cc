@@ -55,14 +55,16 @@ Verification Verify(const WindowTally& window) {
     CheckSize(size, of_size, late, mean + kAboveMean, "above the mean and 2 points", &result);
     CheckSize(size, of_size, late, kMostOfSize, "above what is allowed", &result);
   }
-  const uint64_t unserved =
-      timeouts + count(Outcome::kConnect) + count(Outcome::kReset) + count(Outcome::kClosed);
+  uint64_t unfinished = requests;
+  for (const Counter& outcome : window.outcomes) unfinished -= outcome.Get();
+  const uint64_t unserved = unfinished + timeouts + count(Outcome::kConnect) +
+                            count(Outcome::kReset) + count(Outcome::kClosed);
   if (static_cast<double>(unserved) > kMostOfAll * static_cast<double>(requests)) {
     result.why.push_back(absl::StrFormat(
         "%d of %d requests were not served, above 10 %%: %d timed out, %d were refused, %d reset, "
-        "%d closed early",
+        "%d closed early, %d still waiting at the end",
         unserved, requests, timeouts, count(Outcome::kConnect), count(Outcome::kReset),
-        count(Outcome::kClosed)));
+        count(Outcome::kClosed), unfinished));
   }
   if (uint64_t wrong = count(Outcome::kStatus); wrong != 0) {
     result.why.push_back(absl::StrFormat("%d replies had a wrong status or head", wrong));

@@ -4,7 +4,8 @@
 //  - no size's requests time out more than 2 points above the mean of all;
 //  - no size's time out above 5 %;
 //  - at most 10 % of all requests are not served: time-outs, and connections refused, reset or
-//    closed early, since a server must not get by by failing faster;
+//    closed early, since a server must not get by by failing faster, and what had not ended when
+//    the run did;
 // and what is served is right: no wrong status or body. Nor may the generator have refused anybody.
 //
 // A size that was asked for a few dozen times is above a limit by chance now and then. A size fails

@@ -6,6 +6,7 @@ usage: workload_test.py WORKLOAD
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -21,6 +22,11 @@ WORKLOAD = sys.argv.pop(1)
 
 def begin_and_end(said):
   return [line for line in said.splitlines() if line in ("begin", "end")]
+
+
+def child_of(pid):
+  with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as children:
+    return int(children.read())
 
 
 class Workload(unittest.TestCase):
@@ -108,8 +114,7 @@ class Workload(unittest.TestCase):
                  "--duration=1.5", "--off_scale=0.01", "--processes=1", f"--json={path}"]
       with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as run:
         self.assertEqual(run.stdout.readline(), "begin\n")
-        with open(f"/proc/{run.pid}/task/{run.pid}/children", encoding="ascii") as children:
-          generator = int(children.read())
+        generator = child_of(run.pid)
         os.kill(generator, signal.SIGSTOP)
         time.sleep(0.5)
         os.kill(generator, signal.SIGCONT)
@@ -246,12 +251,15 @@ class Workload(unittest.TestCase):
                  "--duration=60", f"--json={path}"]
       with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
         self.assertEqual(run.stdout.readline(), "begin\n")
-        while server.requests < 20:
+        while server.requests < 100:
           time.sleep(0.02)
+        with open(f"/proc/{child_of(run.pid)}/status", encoding="ascii") as status:
+          threads = int(re.search(r"Threads:\s+(\d+)", status.read())[1])
         run.send_signal(signal.SIGTERM)
         _, said = run.communicate(timeout=50)
     self.assertEqual(run.returncode, 1)
     self.assertIn("incomplete", said)
+    self.assertLess(threads, 10)  # of the kernel: users are threads of Bobbin
     with open(path, encoding="ascii") as file:
       result = json.load(file)
     self.assertFalse(result["complete"])
