@@ -26,6 +26,10 @@ namespace {
 constexpr uint64_t kTick = 50 * kMillisecond;         // between looks at the counters
 constexpr uint64_t kBeforeStart = 20 * kMillisecond;  // for all processes to see it coming
 
+// What a session is taken to wait for replies, in time-outs: one ends it, and before it there may
+// have been many waits that were nearly as long, though not on average.
+constexpr double kTimeouts = 2;
+
 volatile sig_atomic_t stop_asked = 0;
 
 void AskToStop(int) { stop_asked = 1; }
@@ -234,7 +238,7 @@ unsigned ProcessesFor(const RunOptions& options) {
     off_seconds *= options.generator.sampler.off_scale / sessions;
   }
   const double timeout = static_cast<double>(options.generator.target.timeout) / 1e9;
-  double open = options.rate / requests * (off_seconds + timeout);
+  double open = options.rate / requests * (off_seconds + kTimeouts * timeout);
   if (options.generator.max_sessions != UINT64_MAX) {
     open = std::min(open, static_cast<double>(options.generator.max_sessions));
   }

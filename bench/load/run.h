@@ -21,8 +21,9 @@ struct RunOptions {
 
 inline constexpr unsigned kMaxProcesses = 64;
 
-// Returns: how many processes are needed so that none has more than `max_open` sessions at a time,
-// where no request lasts longer than the time-out but a session may lose one of its requests to it.
+// Returns: how many processes are needed so that none has more than `max_open` sessions at a time:
+// by the off-times of a session and two time-outs, which an overloaded server makes it wait in the
+// mean at most, as far as we saw.
 unsigned ProcessesFor(const RunOptions& options);
 
 // Runs it. Prints `begin` and `end` to standard output where the window opens and closes, a line

@@ -16,6 +16,8 @@ std::unique_ptr<WindowTally> Counted(uint64_t requests_a_size, uint64_t timeouts
   window->requests.Set(requests_a_size * kFilesPerDirectory);
   window->outcomes[static_cast<size_t>(Outcome::kTimeout)].Set(timeouts_a_size *
                                                                kFilesPerDirectory);
+  window->outcomes[static_cast<size_t>(Outcome::kReply)].Set((requests_a_size - timeouts_a_size) *
+                                                             kFilesPerDirectory);
   return window;
 }
 
