@@ -122,6 +122,9 @@ TEST_F(FileSetOnDisk, IsCompletedAndWhatIsRightIsKept) {
   std::filesystem::resize_file(root_ + PathOf(short_one), 2000);
   std::filesystem::remove(root_ + PathOf(missing));
   std::ofstream(root_ + PathOf(FileIndex(0, 0, 1))) << std::string(102, 'x');
+  std::string wrong_end = Contents(FileIndex(0, 1, 9));
+  wrong_end.back() ^= 1;
+  std::ofstream(root_ + PathOf(FileIndex(0, 1, 9))) << wrong_end;
   ASSERT_TRUE(MakeFileSet(root_, 2, false).ok());
   EXPECT_EQ(Inode(kept), inode);
   for (uint32_t index = 0; index < 72; ++index) {

@@ -158,6 +158,13 @@ class Workload(unittest.TestCase):
     result, _, _ = self.replay(longer)
     self.assertEqual(self.errors(result), {"wrong_body": 1})
 
+  def test_a_length_that_is_not_the_files_is_found(self):
+    def announces_more(connection, contents, number):
+      connection.sendall(servers.reply_head(len(contents) + (number == 6)) + contents)
+      return True
+    result, _, _ = self.replay(announces_more)
+    self.assertEqual(self.errors(result), {"wrong_body": 1})
+
   def test_a_short_body_is_a_connection_closed_early(self):
     def short(connection, contents, _number):
       connection.sendall(servers.reply_head(len(contents)) + contents[:-1])
