@@ -68,7 +68,7 @@ class Maker {
     if (needed <= free) return absl::OkStatus();
     return absl::ResourceExhaustedError(
         absl::StrFormat("not enough room in %s: %d MiB more are needed, %d MiB are free", root_,
-                        needed >> 20, free >> 20));
+                        (needed + (1 << 20) - 1) >> 20, free >> 20));
   }
 
   static uint64_t DirectorySize() {

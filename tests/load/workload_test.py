@@ -65,8 +65,8 @@ class Workload(unittest.TestCase):
 
   def check(self, reply):
     with servers.Server(self.root, reply) as server:
-      done = subprocess.run([WORKLOAD, "check", f"--target=127.0.0.1:{server.port}", "--directories=3", "--timeout=0.3"],
-                            capture_output=True, text=True, timeout=100, check=False)
+      command = [WORKLOAD, "check", f"--target=127.0.0.1:{server.port}", "--directories=3", "--timeout=0.3"]
+      done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
       return done.returncode, done.stderr
 
   # What goes well.
@@ -85,15 +85,15 @@ class Workload(unittest.TestCase):
 
   def test_draws_sessions_and_measures_a_window(self):
     with servers.Server(self.root) as server:
-      result, said = self.run_workload(server.port, "--rate=300", "--warmup=1", "--duration=2", "--off_scale=0.05",
+      result, said = self.run_workload(server.port, "--rate=600", "--warmup=0.5", "--duration=1", "--off_scale=0.05",
                                        "--processes=2")
-    self.assertAlmostEqual(result["seconds"], 2, delta=0.5)
-    self.assertEqual(len(result["per_second"]), 2)
+    self.assertAlmostEqual(result["seconds"], 1, delta=0.5)
+    self.assertGreaterEqual(len(result["per_second"]), 1)
     self.assertGreater(result["requests"], 300)  # 600 in the mean
     self.assertEqual(result["requests"], result["replies"])
     self.assertEqual(result["processes"], 2)
     self.assertGreater(result["connections_peak"], 0)
-    self.assertIn("(warm-up)", said)
+    self.assertIn("requests/s", said)
     for name in ("latency_ms", "response_ms"):
       self.assertEqual(list(result[name]), ["mean", "p50", "p99", "p99_9", "max"])
       self.assertLessEqual(result[name]["p50"], result[name]["max"])
