@@ -66,6 +66,14 @@ absl::Status StartClock() {
   return StartThread(kServiceStackBytes, Tick, nullptr);
 }
 
+int PublishSecond() {
+  static uint32_t number = 0;
+  Publish(++number);
+  timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  return static_cast<int>((1'000'000'000 - now.tv_nsec) / 1'000'000) + 1;
+}
+
 const Second& Now() { return *current.load(std::memory_order_acquire); }
 
 }  // namespace knot
