@@ -85,7 +85,7 @@ Lookup FileCache::Get(absl::string_view path, uint32_t now) {
     if (found != by_path_.end()) {
       Node& node = *found->second;
       node.used = true;
-      if (static_cast<int32_t>(now - node.checked) < limits_.valid_seconds) return {200, node.file};
+      if (IsValid(node, now)) return {200, node.file};
       node.checked = now;  // this thread checks; the others serve what there is meanwhile
       old = node.file;
     }
@@ -102,7 +102,7 @@ bool FileCache::TryGet(absl::string_view path, uint32_t now, FileRef* file) {
     if (found == by_path_.end()) return false;
     found->second->used = true;
     *file = found->second->file;
-    if (found->second->checked == now) return true;
+    if (IsValid(*found->second, now)) return true;
   }
   std::string name(path);
   if (IsDirectoryPath(path)) name += "index.html";

@@ -122,6 +122,9 @@ class FileCache {
     struct stat stat;
   };
 
+  bool IsValid(const Node& node, uint32_t now) const {
+    return static_cast<int32_t>(now - node.checked) < limits_.valid_seconds;
+  }
   Opened Open(absl::string_view path);
   Lookup LoadAlone(absl::string_view path, uint32_t now);
   Lookup Load(absl::string_view path, const FileRef& old, uint32_t now);

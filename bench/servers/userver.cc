@@ -149,8 +149,7 @@ int Serve(const Program& program, const Settings& settings) {
       CacheLimits(program, settings.cache, settings.processes, limit, connections);
   std::unique_ptr<SharedCache> shared_cache;
   if (shared) {
-    shared_cache = std::make_unique<SharedCache>(static_cast<int>(limits.descriptors),
-                                                 program.root(), program.types());
+    shared_cache = std::make_unique<SharedCache>(limits, program.root(), program.types());
   }
   auto* reports = static_cast<Report*>(SharedMemory(sizeof(Report) * settings.processes));
   ProcessGroup group(program.name());

@@ -46,9 +46,10 @@ void SharedLock::unlock() {
   }
 }
 
-SharedCache::SharedCache(int entries, int root, const knot::MimeTypes& types)
-    : entries_count_(std::max(entries, 1)),
+SharedCache::SharedCache(knot::FileCache::Limits limits, int root, const knot::MimeTypes& types)
+    : entries_count_(static_cast<int>(std::max(limits.descriptors, int64_t{1}))),
       buckets_count_(static_cast<int>(std::bit_ceil(static_cast<unsigned>(entries_count_) * 2))),
+      valid_seconds_(limits.valid_seconds),
       loader_(root, types, {}) {
   shared_ = new (SharedMemory(sizeof(Shared))) Shared;
   buckets_ = static_cast<int*>(SharedMemory(sizeof(int) * buckets_count_));
@@ -72,7 +73,7 @@ int SharedCache::Find(Connection&, absl::string_view path, HeldFile* file) {
     if (known) {
       Entry& entry = entries_[index];
       entry.used = true;
-      if (entry.checked == now) {
+      if (static_cast<int32_t>(now - entry.checked) < valid_seconds_) {
         *file = Hold(entry);
         return 200;
       }

@@ -41,8 +41,9 @@ class SharedLock {
 
 class SharedCache final : public Files {
  public:
-  // Makes a cache of at most `entries` files. Requires: called before the processes are started.
-  SharedCache(int entries, int root, const knot::MimeTypes& types);
+  // Makes a cache of at most limits.descriptors files. Requires: called before the processes are
+  // started.
+  SharedCache(knot::FileCache::Limits limits, int root, const knot::MimeTypes& types);
 
   int Find(Connection& connection, absl::string_view path, HeldFile* file) override;
 
@@ -96,6 +97,7 @@ class SharedCache final : public Files {
 
   const int entries_count_;
   const int buckets_count_;  // a power of two
+  const int32_t valid_seconds_;
   Shared* shared_;
   int* buckets_;
   Entry* entries_;
