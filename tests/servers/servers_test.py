@@ -355,10 +355,12 @@ class ServerTest(unittest.TestCase):
 
   def test_counts_what_it_did(self):
     server = self.start("--stats")
+    before = sockets(server.pids())
     for _ in range(3):
       with Client(server.port) as client:
         self.assertEqual(client.get("dir00000/class1_2")[0], 200)
         self.assertEqual(client.get("none")[0], 404)
+    self.assertTrue(eventually(lambda: sockets(server.pids()) == before))  # a reply is counted once it was sent
     self.assertEqual(server.stop(), 0)
     said = dict(line.split(": ") for line in server.error().splitlines())
     self.assertEqual((said["connections"], said["requests"], said["refusals"]), ("3", "6", "3"))
