@@ -3,6 +3,8 @@
 
 usage: servers_test.py KNOT TRAITS SERVER [FLAG...]
 
+SERVER_TESTS in the environment has flags for unittest, such as "-k reset".
+
 TRAITS are words separated by commas, or -:
   max_conn   takes --max_conn, given here so that each process has a share
   processes  runs as several processes and ends when one of them does
@@ -496,4 +498,4 @@ class ServerTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-  unittest.main(argv=sys.argv[:1])
+  unittest.main(argv=[sys.argv[0], *os.environ.get("SERVER_TESTS", "").split()])
