@@ -34,6 +34,7 @@ PATIENCE = 60  # seconds; only guards against a hang
 SIZES = {f"dir00000/class{c}_{f}": int(unit * f)
          for c, unit in enumerate((102.4, 1024, 10240, 102400)) for f in range(1, 10)}
 BIG = "dir00000/class3_9"
+MORE_THAN_A_SOCKET_HOLDS = 8  # of them: sockets grow to several megabytes
 GET = "GET /%s HTTP/1.1\r\nHost: h\r\n\r\n"
 
 # What a client sends before it ends its side; the replies are compared with Knot's.
@@ -300,13 +301,22 @@ class ServerTest(unittest.TestCase):
       client.socket.sendall(b"0000/class0_2 HTTP/1.1\r\nHost: h\r\n\r\n")
       self.assertEqual(client.read(), (200, contents("dir00000/class0_2")))
 
-  def test_goes_on_with_pipelined_requests_while_the_client_does_not_read(self):
+  def test_takes_more_requests_at_once_than_a_buffer_holds(self):
+    server = self.start()
+    with Client(server.port) as client:
+      client.socket.sendall((GET % "dir00000/class0_1").encode() * 600)
+      for _ in range(600):
+        self.assertEqual(client.read(), (200, contents("dir00000/class0_1")))
+
+  def test_takes_a_request_that_comes_while_the_client_does_not_read(self):
     server = self.start()
     with Client(server.port, receive_buffer=4096) as client:
-      client.socket.sendall((GET % BIG).encode() * 8)
+      client.socket.sendall((GET % BIG).encode() * MORE_THAN_A_SOCKET_HOLDS)
       time.sleep(0.2)
-      for _ in range(8):
-        self.assertEqual(client.read(), (200, contents(BIG)))
+      client.ask("dir00000/class0_1")
+      for _ in range(MORE_THAN_A_SOCKET_HOLDS):
+        self.assertTrue(client.read() == (200, contents(BIG)))
+      self.assertEqual(client.read(), (200, contents("dir00000/class0_1")))
 
   def test_serves_slow_readers_whole(self):
     server = self.start()
@@ -314,13 +324,17 @@ class ServerTest(unittest.TestCase):
     with concurrent.futures.ThreadPoolExecutor(slow) as pool, contextlib.ExitStack() as stack:
       clients = [stack.enter_context(Client(server.port, receive_buffer=4096)) for _ in range(slow)]
       for client in clients:
-        client.ask(BIG)
-      replies = [pool.submit(client.read, 4096, 0.0005) for client in clients]
+        client.socket.sendall((GET % BIG).encode() * MORE_THAN_A_SOCKET_HOLDS)
+
+      def read_slowly(client):
+        return all(client.read(16384, 0.0002) == (200, contents(BIG)) for _ in range(MORE_THAN_A_SOCKET_HOLDS))
+
+      replies = [pool.submit(read_slowly, client) for client in clients]
       if "blocking" not in TRAITS:
         for _ in range(20):
           self.check(server.port, "dir00000/class1_5")
       for reply in replies:
-        self.assertTrue(reply.result() == (200, contents(BIG)))
+        self.assertTrue(reply.result())
 
   def test_survives_clients_that_leave(self):
     server = self.start("--stats")
@@ -367,13 +381,23 @@ class ServerTest(unittest.TestCase):
     said = dict(line.split(": ") for line in server.error().splitlines())
     self.assertEqual((said["connections"], said["requests"], said["refusals"]), ("3", "6", "3"))
 
-  def test_closes_who_waits_too_long(self):
-    server = self.start("--idle_timeout=1", "--header_timeout=1")
-    with Client(server.port) as idle, Client(server.port) as half:
+  def test_closes_who_asks_nothing_for_too_long(self):
+    server = self.start("--idle_timeout=1", "--stats")
+    with Client(server.port) as idle, Client(server.port) as silent:
       idle.get("dir00000/class0_1")
-      half.socket.sendall(b"GET / HTT")
       self.assertEqual(idle.socket.recv(1), b"")
-      self.assertIn("408", half.read_head())
+      self.assertEqual(silent.socket.recv(1), b"")
+    self.assertEqual(server.stop(), 0)
+    self.assertIn("idle_closed: 2\n", server.error())
+
+  def test_refuses_who_takes_too_long_to_ask(self):
+    server = self.start("--idle_timeout=3600", "--header_timeout=1")
+    with Client(server.port) as first, Client(server.port) as second:
+      first.socket.sendall(b"GET / HTT")
+      second.get("dir00000/class0_1")
+      second.socket.sendall(b"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n")
+      self.assertIn("408", first.read_head())
+      self.assertIn("408", second.read_head())
 
   def test_gives_up_a_client_that_reads_nothing(self):
     server = self.start("--send_timeout=1", "--stats")
