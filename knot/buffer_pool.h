@@ -25,58 +25,59 @@ struct RequestBuffer {
   char path[kMaxTargetBytes];             // a target decoded, where it needs decoding
 };
 
-class BufferPool {
+template <typename T>
+class Pool {
  public:
-  BufferPool() = default;
-  BufferPool(const BufferPool&) = delete;
-  BufferPool& operator=(const BufferPool&) = delete;
-  ~BufferPool() {
+  Pool() = default;
+  Pool(const Pool&) = delete;
+  Pool& operator=(const Pool&) = delete;
+  ~Pool() {
     delete hot_.load();
-    for (RequestBuffer* buffer : spare_) delete buffer;
+    for (T* buffer : spare_) delete buffer;
   }
 
   // One atomic exchange where no more than one buffer is in use at a time, the rule on one
   // scheduler.
-  RequestBuffer* Take() {
-    RequestBuffer* buffer = hot_.exchange(nullptr, std::memory_order_acquire);
+  T* Take() {
+    T* buffer = hot_.exchange(nullptr, std::memory_order_acquire);
     return buffer != nullptr ? buffer : TakeSpare();
   }
 
-  void Give(RequestBuffer* buffer) {
-    RequestBuffer* displaced = hot_.exchange(buffer, std::memory_order_acq_rel);
+  void Give(T* buffer) {
+    T* displaced = hot_.exchange(buffer, std::memory_order_acq_rel);
     if (displaced != nullptr) GiveSpare(displaced);
   }
 
   // Holds a buffer for a scope.
   class Lease {
    public:
-    explicit Lease(BufferPool& pool) : pool_(pool), buffer_(pool.Take()) {}
+    explicit Lease(Pool& pool) : pool_(pool), buffer_(pool.Take()) {}
     Lease(const Lease&) = delete;
     Lease& operator=(const Lease&) = delete;
     ~Lease() { pool_.Give(buffer_); }
-    RequestBuffer& operator*() const { return *buffer_; }
+    T& operator*() const { return *buffer_; }
 
    private:
-    BufferPool& pool_;
-    RequestBuffer* const buffer_;
+    Pool& pool_;
+    T* const buffer_;
   };
 
  private:
   static constexpr size_t kMaxSpare = 64;  // more are freed: a burst must not be kept for ever
 
-  RequestBuffer* TakeSpare() {
+  T* TakeSpare() {
     {
       std::lock_guard<std::mutex> lock(mutex_);
       if (!spare_.empty()) {
-        RequestBuffer* buffer = spare_.back();
+        T* buffer = spare_.back();
         spare_.pop_back();
         return buffer;
       }
     }
-    return new RequestBuffer;
+    return new T;
   }
 
-  void GiveSpare(RequestBuffer* buffer) {
+  void GiveSpare(T* buffer) {
     {
       std::lock_guard<std::mutex> lock(mutex_);
       if (spare_.size() < kMaxSpare) {
@@ -87,10 +88,12 @@ class BufferPool {
     delete buffer;
   }
 
-  std::atomic<RequestBuffer*> hot_{nullptr};
+  std::atomic<T*> hot_{nullptr};
   std::mutex mutex_;
-  std::vector<RequestBuffer*> spare_;
+  std::vector<T*> spare_;
 };
+
+using BufferPool = Pool<RequestBuffer>;
 
 }  // namespace knot
 

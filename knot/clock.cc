@@ -66,6 +66,19 @@ absl::Status StartClock() {
   return StartThread(kServiceStackBytes, Tick, nullptr);
 }
 
+int PublishSecond() {
+  static uint32_t number = 0;
+  static int64_t start = 0;
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  if (number == 0) start = now.tv_sec;
+  // The caller may have been late; a number is never used twice.
+  number = std::max(number + 1, static_cast<uint32_t>(now.tv_sec - start));
+  Publish(number);
+  clock_gettime(CLOCK_REALTIME, &now);
+  return static_cast<int>((1'000'000'000 - now.tv_nsec) / 1'000'000) + 1;
+}
+
 const Second& Now() { return *current.load(std::memory_order_acquire); }
 
 }  // namespace knot

@@ -28,6 +28,13 @@ struct Second {
 // be made.
 absl::Status StartClock();
 
+// Publishes the current second, for a program with a loop of its own that calls this as each second
+// begins instead of starting the clock.
+//
+// Requires: called by one thread only, the first time before Now().
+// Returns:  milliseconds until the next second begins, at least 1.
+int PublishSecond();
+
 // Returns: the current second. The reference may be used for up to 60 seconds. Never blocks, makes
 // no system call.
 const Second& Now();

@@ -10,9 +10,7 @@
 #include <optional>
 #include <string>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
-#include "absl/strings/str_cat.h"
 #include "knot/clock.h"
 
 namespace knot {
@@ -142,23 +140,9 @@ Connection::Next Connection::Answer(const Request& request, RequestBuffer& buffe
   return Finish(request, 200, sent, keep);
 }
 
-// Sends the client to the directory's name with its slash. The path begins with one slash, whatever
-// the client sent: two would name another host. Everything but the plainest characters is escaped,
-// so that no browser sees a backslash either.
 [[gnu::noinline]] Connection::Next Connection::AnswerDirectory(const Request& request,
                                                                const Target& target, bool keep) {
-  constexpr char kHex[] = "0123456789ABCDEF";
-  std::string field = "Location: /";
-  for (char c : target.path) {
-    if (absl::ascii_isalnum(c) || std::memchr("-._~/", c, 5) != nullptr) {
-      field.push_back(c);
-    } else {
-      unsigned char byte = static_cast<unsigned char>(c);
-      field.append({'%', kHex[byte >> 4], kHex[byte & 15]});
-    }
-  }
-  absl::StrAppend(&field, "/", target.query, "\r\n");
-  return ReplyStatus(request, 301, keep, field);
+  return ReplyStatus(request, 301, keep, LocationField(target));
 }
 
 [[gnu::noinline]] Connection::Next Connection::ReplyStatus(const Request& request, int status,

@@ -57,16 +57,16 @@ bool IsDirectoryPath(absl::string_view path) { return path.empty() || path.back(
 
 }  // namespace
 
-int OpenBeneath(int root, const char* path) {
+int OpenBeneath(int root, const char* path, bool cached) {
   open_how how{};
   // O_NONBLOCK: opening a FIFO must not wait for a writer. O_NOCTTY: nor a terminal become ours.
   how.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
-  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | (cached ? RESOLVE_CACHED : 0);
   // EAGAIN: a rename elsewhere raced with a ".." on the path and the kernel could not be sure.
   for (int attempt = 0;; ++attempt) {
     long result = syscall(SYS_openat2, root, path, &how, sizeof how);
     if (result >= 0) return static_cast<int>(result);
-    if (errno != EINTR && (errno != EAGAIN || attempt == 8)) return -errno;
+    if (errno != EINTR && (errno != EAGAIN || cached || attempt == 8)) return -errno;
   }
 }
 
@@ -85,7 +85,7 @@ Lookup FileCache::Get(absl::string_view path, uint32_t now) {
     if (found != by_path_.end()) {
       Node& node = *found->second;
       node.used = true;
-      if (static_cast<int32_t>(now - node.checked) < limits_.valid_seconds) return {200, node.file};
+      if (IsValid(node, now)) return {200, node.file};
       node.checked = now;  // this thread checks; the others serve what there is meanwhile
       old = node.file;
     }
@@ -93,6 +93,30 @@ Lookup FileCache::Get(absl::string_view path, uint32_t now) {
   if (old == nullptr) return LoadAlone(path, now);
   checks_.fetch_add(1, std::memory_order_relaxed);
   return Load(path, old, now);
+}
+
+bool FileCache::TryGet(absl::string_view path, uint32_t now, FileRef* file) {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    auto found = by_path_.find(path);
+    if (found == by_path_.end()) return false;
+    found->second->used = true;
+    *file = found->second->file;
+    if (IsValid(*found->second, now)) return true;
+  }
+  std::string name(path);
+  if (IsDirectoryPath(path)) name += "index.html";
+  int descriptor = OpenBeneath(root_, name.c_str(), true);
+  if (descriptor < 0) return false;
+  struct stat stat;
+  bool same = fstat(descriptor, &stat) == 0 && (*file)->settled && SameState(**file, stat);
+  close(descriptor);
+  if (!same) return false;
+  checks_.fetch_add(1, std::memory_order_relaxed);
+  std::lock_guard<std::mutex> lock(mutex_);
+  auto found = by_path_.find(path);
+  if (found != by_path_.end() && found->second->file == *file) found->second->checked = now;
+  return true;
 }
 
 Lookup FileCache::LoadAlone(absl::string_view path, uint32_t now) {

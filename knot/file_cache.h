@@ -97,6 +97,13 @@ class FileCache {
   // checked. Callers: any thread.
   Lookup Get(absl::string_view path, uint32_t now);
 
+  // Finds what `path` names if that takes no disk: for a thread that must not wait, while others
+  // use Get.
+  //
+  // Returns: false where it is not cached, has changed, or the file system does not have at hand
+  // whether it has.
+  bool TryGet(absl::string_view path, uint32_t now, FileRef* file);
+
   Counts GetCounts() const;
 
  private:
@@ -115,6 +122,9 @@ class FileCache {
     struct stat stat;
   };
 
+  bool IsValid(const Node& node, uint32_t now) const {
+    return static_cast<int32_t>(now - node.checked) < limits_.valid_seconds;
+  }
   Opened Open(absl::string_view path);
   Lookup LoadAlone(absl::string_view path, uint32_t now);
   Lookup Load(absl::string_view path, const FileRef& old, uint32_t now);
@@ -141,8 +151,9 @@ class FileCache {
 };
 
 // Opens `path` beneath the directory `root` for reading, never outside of it, not by symbolic links
-// either. Returns: a descriptor or -errno. Source: openat2(2), RESOLVE_BENEATH.
-int OpenBeneath(int root, const char* path);
+// either. With `cached` only if that takes no disk, else -EAGAIN. Returns: a descriptor or -errno.
+// Source: openat2(2), RESOLVE_BENEATH, RESOLVE_CACHED.
+int OpenBeneath(int root, const char* path, bool cached = false);
 
 }  // namespace knot
 

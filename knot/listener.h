@@ -3,7 +3,7 @@
 #define KNOT_LISTENER_H_
 
 #include "absl/status/statusor.h"
-#include "knot/options.h"
+#include "knot/listen_address.h"
 
 namespace knot {
 

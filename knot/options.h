@@ -8,15 +8,10 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "knot/listen_address.h"
 #include "knot/tuning.h"
 
 namespace knot {
-
-// A numeric address to listen on. `text` is as given, with IPv6 in brackets.
-struct ListenAddress {
-  std::string host;
-  uint16_t port = 0;  // 0: the system chooses
-};
 
 enum class Spawn : uint8_t { kPrefork, kOnDemand };
 
@@ -57,9 +52,6 @@ std::string ConfigText(const Options& options);
 
 // Returns: the name --send gives to `send`.
 const char* SendName(Send send);
-
-// Returns: "127.0.0.1:8080" or "[::1]:8080".
-std::string AddressText(const ListenAddress& address);
 
 }  // namespace knot
 

@@ -6,8 +6,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <string>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "knot/clock.h"
 
@@ -104,14 +106,47 @@ uint64_t SendContents(int socket, const File& file) {
 
 }  // namespace
 
-Sent SendFile(int socket, const File& file, bool head_only, Persistence persistence) {
-  bool all_in_memory = head_only || file.InMemory() || file.size == 0;
-  absl::string_view rest = head_only ? file.Head() : absl::string_view(file.reply);
-  iovec parts[3];
+size_t FileReply(absl::string_view rest, Persistence persistence, iovec parts[kMaxReplyParts]) {
   size_t count = 0;
   parts[count++] = ToVector(Now().ReplyStart());
   if (persistence != Persistence::kSilent) parts[count++] = ToVector(FieldOf(persistence));
   parts[count++] = ToVector(rest);
+  return count;
+}
+
+std::string StatusReply(int status, bool head_only, Persistence persistence,
+                        absl::string_view field, uint64_t* body_bytes) {
+  absl::string_view reason = ReasonOf(status);
+  std::string body = absl::StrCat("<!DOCTYPE html>\n<title>", status, " ", reason, "</title>\n<h1>",
+                                  status, " ", reason, "</h1>\n");
+  std::string text = absl::StrCat("HTTP/1.1 ", status, " ", reason, "\r\nDate: ", Now().HttpDate(),
+                                  "\r\n", FieldOf(persistence), field,
+                                  "Content-Type: text/html; charset=utf-8\r\nContent-Length: ");
+  absl::StrAppend(&text, body.size(), "\r\n\r\n", head_only ? "" : body);
+  *body_bytes = head_only ? 0 : body.size();
+  return text;
+}
+
+std::string LocationField(const Target& target) {
+  constexpr char kHex[] = "0123456789ABCDEF";
+  std::string field = "Location: /";
+  for (char c : target.path) {
+    if (absl::ascii_isalnum(c) || std::memchr("-._~/", c, 5) != nullptr) {
+      field.push_back(c);
+    } else {
+      unsigned char byte = static_cast<unsigned char>(c);
+      field.append({'%', kHex[byte >> 4], kHex[byte & 15]});
+    }
+  }
+  absl::StrAppend(&field, "/", target.query, "\r\n");
+  return field;
+}
+
+Sent SendFile(int socket, const File& file, bool head_only, Persistence persistence) {
+  bool all_in_memory = head_only || file.InMemory() || file.size == 0;
+  iovec parts[kMaxReplyParts];
+  size_t count =
+      FileReply(head_only ? file.Head() : absl::string_view(file.reply), persistence, parts);
   Sent sent;
   sent.whole = SendAll(socket, parts, count, all_in_memory ? 0 : MSG_MORE);
   if (!sent.whole || head_only) return sent;
@@ -122,16 +157,11 @@ Sent SendFile(int socket, const File& file, bool head_only, Persistence persiste
 
 Sent SendStatus(int socket, int status, bool head_only, Persistence persistence,
                 absl::string_view field) {
-  absl::string_view reason = ReasonOf(status);
-  std::string body = absl::StrCat("<!DOCTYPE html>\n<title>", status, " ", reason, "</title>\n<h1>",
-                                  status, " ", reason, "</h1>\n");
-  std::string text = absl::StrCat("HTTP/1.1 ", status, " ", reason, "\r\nDate: ", Now().HttpDate(),
-                                  "\r\n", FieldOf(persistence), field,
-                                  "Content-Type: text/html; charset=utf-8\r\nContent-Length: ");
-  absl::StrAppend(&text, body.size(), "\r\n\r\n", head_only ? "" : body);
+  uint64_t body_bytes;
+  std::string text = StatusReply(status, head_only, persistence, field, &body_bytes);
   iovec part = ToVector(text);
   bool whole = SendAll(socket, &part, 1, 0);
-  return {whole, whole && !head_only ? body.size() : 0};
+  return {whole, whole ? body_bytes : 0};
 }
 
 }  // namespace knot

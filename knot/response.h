@@ -1,11 +1,16 @@
-// Sends replies.
+// Writes replies, and sends them.
 #ifndef KNOT_RESPONSE_H_
 #define KNOT_RESPONSE_H_
 
+#include <sys/uio.h>
+
+#include <cstddef>
 #include <cstdint>
+#include <string>
 
 #include "absl/strings/string_view.h"
 #include "knot/file_cache.h"
+#include "knot/request.h"
 
 namespace knot {
 
@@ -15,6 +20,25 @@ enum class Persistence : uint8_t {
   kKeepAlive,  // HTTP/1.0, kept
   kClose,
 };
+
+inline constexpr size_t kMaxReplyParts = 3;
+
+// Lays out a reply of status 200. `rest` is the head from Content-Type on, with or without contents
+// behind it.
+//
+// Returns: how many parts it has. The first is the clock's, valid for 60 seconds; the last is
+// `rest`.
+size_t FileReply(absl::string_view rest, Persistence persistence, iovec parts[kMaxReplyParts]);
+
+// Returns: a whole reply of another status, with a small page. `field` is one more header line with
+// its CRLF, or empty.
+std::string StatusReply(int status, bool head_only, Persistence persistence,
+                        absl::string_view field, uint64_t* body_bytes);
+
+// Returns: the header line that sends the client to a directory's name with its slash. The path
+// begins with one slash, whatever the client sent: two would name another host. Everything but the
+// plainest characters is escaped, so that no browser sees a backslash either.
+std::string LocationField(const Target& target);
 
 // What became of a reply.
 struct Sent {
@@ -29,8 +53,7 @@ struct Sent {
 // never wrong bytes.
 Sent SendFile(int socket, const File& file, bool head_only, Persistence persistence);
 
-// Sends a reply of another status with a small page. `field` is one more header line with its CRLF,
-// or empty.
+// Sends the reply of StatusReply.
 Sent SendStatus(int socket, int status, bool head_only, Persistence persistence,
                 absl::string_view field = {});
 

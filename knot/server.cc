@@ -1,7 +1,6 @@
 #include "knot/server.h"
 
 #include <fcntl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -17,6 +16,7 @@
 #include "absl/strings/str_join.h"
 #include "knot/clock.h"
 #include "knot/connection.h"
+#include "knot/descriptor_limit.h"
 #include "knot/listener.h"
 #include "knot/threads.h"
 #include "knot/tuning.h"
@@ -24,35 +24,15 @@
 namespace knot {
 namespace {
 
-constexpr uint64_t kSmallFile = 64 * 1024;  // --send=auto keeps files up to this in memory
-constexpr int64_t kOtherDescriptors =
-    64;  // standard streams, root, log, listening sockets, the runtime
-constexpr int64_t kFileDescriptors = 64;  // files being sent that the cache has no room for
-constexpr int64_t kMostCachedDescriptors = 4096;
+constexpr uint64_t kSmallFile = 64 * 1024;       // --send=auto keeps files up to this in memory
 constexpr std::chrono::seconds kLogPatience{5};  // for the disk, or whoever reads the pipe
-
-// Raises the soft limit as far as it goes, and the hard one where that is below `needed` and we
-// may. Returns: the limit in force.
-int64_t RaiseDescriptorLimit(int64_t needed) {
-  rlimit limit;
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 1024;
-  rlim_t most = std::max(limit.rlim_max, static_cast<rlim_t>(needed));
-  rlimit raised{most, most};
-  if (setrlimit(RLIMIT_NOFILE, &raised) != 0) {
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
-  }
-  getrlimit(RLIMIT_NOFILE, &limit);
-  return static_cast<int64_t>(std::min<rlim_t>(limit.rlim_cur, 1 << 30));
-}
 
 // Each group has its share, so that groups share nothing.
 FileCache::Limits CacheLimits(const Options& options, int64_t descriptor_limit, int groups) {
   FileCache::Limits limits;
   limits.bytes = (int64_t{options.cache_mb} << 20) / groups;
   limits.valid_seconds = options.cache_valid;
-  int64_t spare = descriptor_limit - options.threads - kOtherDescriptors - kFileDescriptors;
-  limits.descriptors = std::clamp(spare / 2, int64_t{0}, kMostCachedDescriptors) / groups;
+  limits.descriptors = CachedDescriptors(descriptor_limit, options.threads) / groups;
   switch (options.send) {
     case Send::kAuto:
       limits.in_memory = kSmallFile;

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -191,12 +192,16 @@ void MergeInto(WindowTally* sum, const WindowTally& part) {
   sum->request_lateness.Merge(part.request_lateness);
 }
 
-// Returns: a descriptor of the file beside `path` that will take its place, or -1 with errno.
-int OpenBeside(const std::string& path) {
-  return open((path + ".partial").c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+// Where a report is written before it is whole: beside its file, or straight to what is no file,
+// such as a pipe or /dev/null.
+std::string PartialPath(const std::string& path) {
+  struct stat status;
+  bool special = stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode);
+  return special ? path : path + ".partial";
 }
 
-bool WriteReport(const RunOptions& options, int fd, const std::string& json) {
+bool WriteReport(const RunOptions& options, const std::string& partial, int fd,
+                 const std::string& json) {
   if (options.json.empty()) return true;
   if (options.json == "-") {
     fputs(json.c_str(), stdout);
@@ -204,7 +209,7 @@ bool WriteReport(const RunOptions& options, int fd, const std::string& json) {
   }
   bool written = write(fd, json.data(), json.size()) == static_cast<ssize_t>(json.size()) &&
                  close(fd) == 0 &&
-                 rename((options.json + ".partial").c_str(), options.json.c_str()) == 0;
+                 (partial == options.json || rename(partial.c_str(), options.json.c_str()) == 0);
   if (written) return true;
   fprintf(stderr, "workload: cannot write %s: %s; the results are:\n%s", options.json.c_str(),
           strerror(errno), json.c_str());
@@ -248,7 +253,8 @@ unsigned ProcessesFor(const RunOptions& options) {
 
 int Run(const RunOptions& options, const std::vector<std::string>& arguments) {
   const bool to_file = !options.json.empty() && options.json != "-";
-  int fd = to_file ? OpenBeside(options.json) : -1;
+  const std::string partial = to_file ? PartialPath(options.json) : "";
+  int fd = to_file ? open(partial.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644) : -1;
   if (to_file && fd < 0) {
     fprintf(stderr, "workload: cannot write %s: %s\n", options.json.c_str(), strerror(errno));
     return 1;
@@ -258,14 +264,14 @@ int Run(const RunOptions& options, const std::vector<std::string>& arguments) {
   const unsigned count = options.processes != 0 ? options.processes : ProcessesFor(options);
   if (absl::Status started = processes.Start(count, arguments); !started.ok()) {
     fprintf(stderr, "workload: %s\n", std::string(started.message()).c_str());
-    if (to_file) unlink((options.json + ".partial").c_str());
+    if (to_file && partial != options.json) unlink(partial.c_str());
     return 1;
   }
   RunResult result = Watch(options, processes).Observe();
   auto window = std::make_unique<WindowTally>();
   for (unsigned i = 0; i < count; ++i) MergeInto(window.get(), processes.tally(i).window);
   fputs(ReportText(result, *window).c_str(), stderr);
-  const bool written = WriteReport(options, fd, ReportJson(result, *window));
+  const bool written = WriteReport(options, partial, fd, ReportJson(result, *window));
   return written && result.complete ? 0 : 1;
 }
 

@@ -27,6 +27,18 @@ TEST(HttpDate, IsTheNearestThereIsForTimesBeyondTheFormat) {
   EXPECT_EQ(Format(INT64_MAX), "Fri, 31 Dec 9999 23:59:59 GMT");
 }
 
+TEST(Clock, IsPublishedByALoopOfItsOwn) {
+  int wait_ms = PublishSecond();
+  std::string before(Now().HttpDate());
+  uint32_t number = Now().number;
+  ASSERT_GE(wait_ms, 1);
+  ASSERT_LE(wait_ms, 1001);
+  usleep(wait_ms * 1000);
+  PublishSecond();
+  EXPECT_NE(before, Now().HttpDate());
+  EXPECT_GT(Now().number, number);
+}
+
 // A clock that is read a tick late at the turn of a second shows the one before for a whole second.
 TEST(Clock, ShowsALaterDateWithEachSecond) {
   ASSERT_TRUE(StartClock().ok());

@@ -44,6 +44,36 @@ TEST_F(FileCacheTest, PreparesTheHeadAndTheContents) {
   EXPECT_EQ(head.substr(head.size() - 8), " GMT\r\n\r\n");
 }
 
+TEST_F(FileCacheTest, TriesOnlyWhatTakesNoDisk) {
+  test::WriteFile(directory_ / "a.txt", "hello");
+  FileCache cache(root_, types_, {kMiB, 4, kMiB});
+  FileRef file;
+  EXPECT_FALSE(cache.TryGet("a.txt", 1, &file)) << "it has to be loaded";
+  cache.Get("a.txt", 1);
+  ASSERT_TRUE(cache.TryGet("a.txt", 1, &file));
+  EXPECT_EQ(file->reply.substr(file->head_size), "hello");
+  test::WriteFile(directory_ / "a.txt", "others");
+  EXPECT_TRUE(cache.TryGet("a.txt", 1, &file)) << "it was checked in this second";
+  EXPECT_FALSE(cache.TryGet("a.txt", 2, &file)) << "it has to be loaded anew";
+  EXPECT_FALSE(cache.TryGet("none", 1, &file));
+}
+
+TEST_F(FileCacheTest, TriesAFileThatHasNotChangedAtEachCheck) {
+  int etc = open("/etc", O_RDONLY | O_DIRECTORY);
+  {
+    FileCache cache(etc, types_, {kMiB, 4, kMiB});
+    FileRef loaded = cache.Get("passwd", 1).file, file;
+    ASSERT_TRUE(loaded->settled);
+    for (uint32_t now : {2, 3, 3}) {
+      ASSERT_TRUE(cache.TryGet("passwd", now, &file)) << now;
+      EXPECT_EQ(file, loaded);
+    }
+    EXPECT_EQ(cache.GetCounts().checks, 2u);
+    EXPECT_EQ(cache.GetCounts().loads, 1u);
+  }
+  close(etc);
+}
+
 TEST_F(FileCacheTest, DatesNoFileAfterItsReplyNorBeyondTheFormat) {
   FileCache cache(root_, types_, {kMiB, 4, kMiB});
   for (time_t modified : {time_t{4102444800}, time_t{1} << 62, -(time_t{1} << 62)}) {

@@ -72,8 +72,12 @@ class ServerProcess {
 };
 
 // The binaries every claim about the server is tested on: KNOT_BINARIES in the environment,
-// separated by ':', else those that were built.
+// separated by ':', else those that were built. Each may be followed by flags of its own, and may be
+// another server, which answers as Knot does.
 std::vector<std::string> Binaries();
+
+// Tells a command that runs Knot from one of another server.
+bool IsKnot(const std::string& command);
 
 // Names a test instance after its binary.
 std::string BinaryName(const testing::TestParamInfo<std::string>& info);

@@ -1,0 +1,118 @@
+#include "bench/servers/common/reply.h"
+
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+namespace bench_server {
+
+void Reply::SetFile(HeldFile file, bool head_only, knot::Persistence persistence) {
+  file_ = std::move(file);
+  status_ = 200;
+  part_ = 0;
+  owns_head_ = false;
+  parts_end_ = static_cast<uint8_t>(
+      knot::FileReply(head_only ? file_.head() : file_.reply(), persistence, parts_));
+  bool body_in_memory = !head_only && file_.in_memory();
+  body_bytes_ = 0;
+  memory_bytes_ = body_in_memory ? file_.size() : 0;
+  offset_ = 0;
+  end_ = head_only || file_.in_memory() ? 0 : file_.size();
+}
+
+void Reply::SetStatus(int status, bool head_only, knot::Persistence persistence,
+                      absl::string_view field) {
+  text_ = knot::StatusReply(status, head_only, persistence, field, &memory_bytes_);
+  status_ = static_cast<uint16_t>(status);
+  parts_[0] = {text_.data(), text_.size()};
+  part_ = 0;
+  parts_end_ = 1;
+  owns_head_ = true;
+  body_bytes_ = offset_ = end_ = 0;
+}
+
+Reply::Outcome Reply::Step(int socket, uint64_t allowed) {
+  if (part_ < parts_end_) {
+    Outcome outcome = SendParts(socket);
+    if (outcome != Outcome::kSent) return outcome;
+  }
+  return SendContents(socket, allowed);
+}
+
+void Reply::Clear() {
+  file_.Release();
+  text_.clear();
+}
+
+Reply::Outcome Reply::SendParts(int socket) {
+  while (part_ < parts_end_) {
+    ssize_t n;
+    if (left() == 0) {
+      n = writev(socket, parts_ + part_, parts_end_ - part_);
+    } else {  // the contents come at once, so that the head need not leave in a segment of its own
+      msghdr message{};
+      message.msg_iov = parts_ + part_;
+      message.msg_iovlen = parts_end_ - part_;
+      n = sendmsg(socket, &message, MSG_MORE);
+    }
+    if (n < 0) {
+      if (errno == EINTR) continue;
+      if (errno != EAGAIN) return Outcome::kGone;
+      KeepHead();
+      return Outcome::kBlocked;
+    }
+    Advance(n);
+  }
+  body_bytes_ = memory_bytes_;
+  return Outcome::kSent;
+}
+
+void Reply::Advance(size_t sent) {
+  while (part_ < parts_end_ && sent >= parts_[part_].iov_len) sent -= parts_[part_++].iov_len;
+  if (part_ == parts_end_) return;
+  parts_[part_].iov_base = static_cast<char*>(parts_[part_].iov_base) + sent;
+  parts_[part_].iov_len -= sent;
+}
+
+// Copies what is left of the head before the clock writes over it. The last part is the file's own.
+void Reply::KeepHead() {
+  if (owns_head_) return;
+  owns_head_ = true;
+  for (int i = part_; i + 1 < parts_end_; ++i) {
+    text_.append(static_cast<const char*>(parts_[i].iov_base), parts_[i].iov_len);
+  }
+  if (text_.empty()) return;
+  part_ = static_cast<uint8_t>(parts_end_ - 2);
+  parts_[part_] = {text_.data(), text_.size()};
+}
+
+Reply::Outcome Reply::SendContents(int socket, uint64_t allowed) {
+  constexpr uint64_t kMostAtOnce = 0x7ffff000;  // of Linux
+  while (offset_ < end_) {
+    if (allowed == 0) return Outcome::kPaused;
+    off_t offset = static_cast<off_t>(offset_);
+    size_t wanted = std::min({end_ - offset_, allowed, kMostAtOnce});
+    ssize_t n = sendfile(socket, file_.descriptor(), &offset, wanted);
+    if (n < 0) {
+      if (errno == EINTR) continue;
+      return errno == EAGAIN ? Outcome::kBlocked : Outcome::kGone;
+    }
+    if (n == 0) return Outcome::kGone;  // the file shrank
+    offset_ += n;
+    allowed -= n;
+    // The socket is full, and will say when it no longer is: trying again would tell no more.
+    if (static_cast<size_t>(n) < wanted) return Shrank() ? Outcome::kGone : Outcome::kBlocked;
+  }
+  return Outcome::kSent;
+}
+
+bool Reply::Shrank() const {
+  struct stat stat;
+  return fstat(file_.descriptor(), &stat) != 0 || static_cast<uint64_t>(stat.st_size) < end_;
+}
+
+}  // namespace bench_server
