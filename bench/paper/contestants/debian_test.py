@@ -124,8 +124,8 @@ class Server:
         time.sleep(0.02)
 
   def __exit__(self, *_):
-    if self.process.poll() is None:
-      self.process.kill()
+    with contextlib.suppress(ProcessLookupError):
+      os.killpg(self.process.pid, signal.SIGKILL)  # with the workers that a parent left behind
     self.process.wait()
     self.log.close()
 
