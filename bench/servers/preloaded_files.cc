@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <system_error>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 
 namespace bench_server {
@@ -61,7 +62,13 @@ absl::Status PreloadedFiles::List(int root, uint64_t limit_bytes) {
 
 int PreloadedFiles::Find(Connection&, absl::string_view path, HeldFile* file) {
   auto found = by_path_.find(path);
-  if (found == by_path_.end()) return 404;
+  if (found == by_path_.end()) {
+    std::string plain = std::filesystem::path(std::string(path)).lexically_normal().native();
+    if (plain == ".") plain.clear();
+    if (plain == ".." || absl::StartsWith(plain, "../")) return 403;  // out of the root
+    found = by_path_.find(plain);
+    if (found == by_path_.end()) return 404;
+  }
   const knot::Lookup& lookup = found->second;
   if (lookup.status != 200) return lookup.status;
   *file = HeldFile(lookup.file->reply, lookup.file->head_size, lookup.file->size, -1, nullptr);
