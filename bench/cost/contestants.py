@@ -7,8 +7,14 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../paper/contestants"))
+
+# pylint: disable=wrong-import-position
+import debian
 
 FILE_COUNT = 1000
 SERVED = "page500.html"  # the one file of the thousand that is asked for
@@ -19,54 +25,6 @@ STOP_SECONDS = 10
 # nginx stands twice: with sendfile, as Debian configures it and as suits large files, and without, which is cheaper for
 # small ones.
 NAMES = ["floor", "knot", "knot-kernel-threads", "nginx", "nginx-no-sendfile", "lighttpd"]
-
-NGINX_CONFIG = """
-daemon off;
-user root;
-worker_processes 1;
-worker_rlimit_nofile {descriptors};
-pid {work}/nginx.pid;
-error_log stderr;
-events {{
-  worker_connections {connections};
-  use epoll;
-}}
-http {{
-  types {{ text/html html; }}
-  access_log off;
-  sendfile {sendfile};
-  tcp_nopush off;
-  tcp_nodelay on;
-  open_file_cache max={cached_files} inactive=3600s;
-  open_file_cache_valid 3600s;
-  keepalive_timeout 3600s;
-  keepalive_requests 1000000000;
-  client_body_temp_path {work}/nginx-body;
-  proxy_temp_path {work}/nginx-proxy;
-  fastcgi_temp_path {work}/nginx-fastcgi;
-  uwsgi_temp_path {work}/nginx-uwsgi;
-  scgi_temp_path {work}/nginx-scgi;
-  server {{
-    listen 127.0.0.1:{port} backlog=4096;
-    root {root};
-  }}
-}}
-"""
-
-LIGHTTPD_CONFIG = """
-server.document-root = "{root}"
-server.bind = "127.0.0.1"
-server.port = {port}
-server.event-handler = "linux-sysepoll"
-server.network-backend = "sendfile"
-server.max-fds = {descriptors}
-server.max-connections = {connections}
-server.max-keep-alive-requests = 65535
-server.max-keep-alive-idle = 3600
-server.listen-backlog = 4096
-server.upload-dirs = ( "{work}" )
-mimetype.assign = ( ".html" => "text/html" )
-"""
 
 
 class ServerError(Exception):
@@ -87,11 +45,11 @@ def free_port():
 
 
 def find_program(name):
-  """Finds a system program; servers' own are often outside a user's PATH."""
-  found = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
-  if found is None:
-    raise ServerError(f"{name} is not installed")
-  return found
+  """Finds a system program."""
+  try:
+    return debian.find_program(name)
+  except debian.Missing as error:
+    raise ServerError(str(error)) from error
 
 
 class Site:
@@ -197,14 +155,16 @@ class Server:
 
   def _command(self):
     descriptors = min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], 65536)
-    limits = {"work": self._site.work, "root": self._site.root, "port": self.port, "descriptors": descriptors,
-              "connections": min(16384, descriptors - 100), "cached_files": 2 * FILE_COUNT}
-    if self.name.startswith("nginx"):
-      limits["sendfile"] = "on" if self.name == "nginx" else "off"
-      return [find_program("nginx"), "-p", self._site.work, "-e", "stderr", "-c",
-              self._write("nginx.conf", NGINX_CONFIG.format(**limits))]
-    if self.name == "lighttpd":
-      return [find_program("lighttpd"), "-D", "-f", self._write("lighttpd.conf", LIGHTTPD_CONFIG.format(**limits))]
+    limits = {"descriptors": descriptors, "connections": min(16384, descriptors * 3 // 4)}
+    try:
+      if self.name.startswith("nginx"):
+        return debian.nginx(self._site.work, self._site.root, self.port, files=2 * FILE_COUNT,
+                            sendfile=self.name == "nginx", **limits)
+      if self.name == "lighttpd":
+        limits["connections"] = min(limits["connections"], descriptors // 2)
+        return debian.lighttpd(self._site.work, self._site.root, self.port, **limits)
+    except (debian.Missing, ValueError) as error:
+      raise ServerError(str(error)) from error
     program = os.path.join(self._binaries, self.name)
     if not os.path.exists(program):
       raise ServerError(f"{self.name} is not built ({program})")
@@ -212,12 +172,6 @@ class Server:
       return [program, f"--port={self.port}", f"--body_bytes={len(PATTERN)}"] + (["--close"] if self._close else [])
     return [program, self._site.root, f"--listen=127.0.0.1:{self.port}", f"--threads={self._threads}", "--send=auto",
             "--schedulers=1", "--access_log=off"] + self._flags
-
-  def _write(self, name, text):
-    path = os.path.join(self._site.work, name)
-    with open(path, "w", encoding="utf-8") as file:
-      file.write(text)
-    return path
 
   def _last_words(self):
     lines = [line for line in self.log_text().splitlines() if line.strip()]

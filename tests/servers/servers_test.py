@@ -10,6 +10,8 @@ TRAITS are words separated by commas, or -:
   processes  runs as several processes and ends when one of them does
   blocking   a client that reads slowly may hold up others
   helpers    has helpers for what is not in memory, and counts what they load
+  fixed      takes files to stay as they were when it first saw them
+  preloaded  and finds none that was made after its start, as Knot's own tests do
 """
 
 import concurrent.futures
@@ -345,7 +347,8 @@ class ServerTest(unittest.TestCase):
       if i % 4 == 3:
         client.socket.sendall(b"GET /dir00")
       else:
-        client.ask(BIG)
+        for _ in range(8):  # one can fit into the sockets' buffers
+          client.ask(BIG)
         client.socket.recv(1 + 3000 * (i % 4))
       client.reset() if i % 2 else client.socket.close()
     self.assertTrue(eventually(lambda: sockets(server.pids()) <= before), "sockets stay open")
@@ -408,6 +411,7 @@ class ServerTest(unittest.TestCase):
       self.assertTrue(eventually(lambda: sockets(server.pids()) == before))
     self.check(server.port, "dir00000/class0_1")
 
+  @unittest.skipIf("fixed" in TRAITS, "looks at a file once")
   def test_a_changed_file_is_seen(self):
     server = self.start()
     with open(f"{self.root}/changing", "wb") as file:

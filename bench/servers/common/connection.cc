@@ -167,7 +167,7 @@ Next Connection::Incomplete(Serving& serving) {
 Next Connection::HeadComplete(Serving& serving) {
   const RequestParser& parser = *input_->parser;
   const Request& request = parser.request();
-  keep_ = parser.KeepAlive();
+  keep_ = serving.keep_alive && parser.KeepAlive();
   if (parser.Done()) return Answer(serving);
   // There is a body, which no method served here has a use for.
   bool served = request.method == Method::kGet || request.method == Method::kHead;

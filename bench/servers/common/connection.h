@@ -46,8 +46,9 @@ struct Serving {
   knot::Counters* counters = nullptr;
   knot::Pool<Input>* inputs = nullptr;
   knot::Pool<Reply>* replies = nullptr;
-  Gate* gate = nullptr;   // null: everything is sent at once
-  bool blocking = false;  // the sockets block, which is wanted when sending
+  Gate* gate = nullptr;    // null: everything is sent at once
+  bool blocking = false;   // the sockets block, which is wanted when sending
+  bool keep_alive = true;  // false: a connection ends after its first reply
   uint32_t idle_timeout_ms = 60'000;
   uint32_t header_timeout_ms = 10'000;
   uint32_t send_timeout_ms = 30'000;

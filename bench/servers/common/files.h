@@ -33,11 +33,20 @@ class HeldFile {
            std::atomic<uint32_t>* users)
       : reply_(reply), head_size_(head_size), size_(size), descriptor_(descriptor), users_(users) {}
 
+  // Likewise, of a file whose contents are in memory, but not behind its head.
+  HeldFile(absl::string_view head, absl::string_view contents, std::atomic<uint32_t>* users)
+      : reply_(head),
+        contents_(contents),
+        head_size_(head.size()),
+        size_(contents.size()),
+        users_(users) {}
+
   HeldFile(HeldFile&& other) noexcept { *this = std::move(other); }
   HeldFile& operator=(HeldFile&& other) noexcept {
     if (this == &other) return *this;
     Release();
     reply_ = other.reply_;
+    contents_ = other.contents_;
     head_size_ = other.head_size_;
     size_ = other.size_;
     descriptor_ = other.descriptor_;
@@ -56,6 +65,7 @@ class HeldFile {
   }
 
   absl::string_view reply() const { return reply_; }
+  absl::string_view contents_apart() const { return contents_; }  // empty: they are in reply()
   absl::string_view head() const { return reply_.substr(0, head_size_); }
   uint64_t size() const { return size_; }
   int descriptor() const { return descriptor_; }
@@ -63,6 +73,7 @@ class HeldFile {
 
  private:
   absl::string_view reply_;
+  absl::string_view contents_;
   size_t head_size_ = 0;
   uint64_t size_ = 0;
   int descriptor_ = -1;

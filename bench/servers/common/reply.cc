@@ -17,6 +17,12 @@ void Reply::SetFile(HeldFile file, bool head_only, knot::Persistence persistence
   owns_head_ = false;
   parts_end_ = static_cast<uint8_t>(
       knot::FileReply(head_only ? file_.head() : file_.reply(), persistence, parts_));
+  file_parts_ = 1;
+  absl::string_view contents = file_.contents_apart();
+  if (!head_only && !contents.empty()) {
+    parts_[parts_end_++] = {const_cast<char*>(contents.data()), contents.size()};
+    file_parts_ = 2;
+  }
   bool body_in_memory = !head_only && file_.in_memory();
   body_bytes_ = 0;
   memory_bytes_ = body_in_memory ? file_.size() : 0;
@@ -78,15 +84,15 @@ void Reply::Advance(size_t sent) {
   parts_[part_].iov_len -= sent;
 }
 
-// Copies what is left of the head before the clock writes over it. The last part is the file's own.
+// Copies what is left of the head before the clock writes over it.
 void Reply::KeepHead() {
   if (owns_head_) return;
   owns_head_ = true;
-  for (int i = part_; i + 1 < parts_end_; ++i) {
+  for (int i = part_; i + file_parts_ < parts_end_; ++i) {
     text_.append(static_cast<const char*>(parts_[i].iov_base), parts_[i].iov_len);
   }
   if (text_.empty()) return;
-  part_ = static_cast<uint8_t>(parts_end_ - 2);
+  part_ = static_cast<uint8_t>(parts_end_ - file_parts_ - 1);
   parts_[part_] = {text_.data(), text_.size()};
 }
 

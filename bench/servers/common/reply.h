@@ -57,9 +57,11 @@ class Reply {
   bool Shrank() const;
 
   HeldFile file_;
-  iovec parts_[knot::kMaxReplyParts];  // what is left of the head, and of contents in memory
+  // What is left of the head, and of contents in memory.
+  iovec parts_[knot::kMaxReplyParts + 1];
   uint8_t part_ = 0;
   uint8_t parts_end_ = 0;
+  uint8_t file_parts_ = 0;  // how many of the last are the file's own
   bool owns_head_ = false;  // the head's parts lie in text_, not in the clock
   uint16_t status_ = 0;
   uint64_t body_bytes_ = 0;  // of contents in memory, once they are sent
