@@ -7,7 +7,6 @@ for the sockets themselves is not in it; it is the same for every server.
 """
 
 import argparse
-import re
 import resource
 import signal
 import sys
@@ -23,13 +22,7 @@ SPARE_DESCRIPTORS = 200
 
 def memory_bytes(server):
   """Returns (resident, page tables) over the server's processes."""
-  resident = tables = 0
-  for pid in contestants.process_tree(server.pid):
-    with open(f"/proc/{pid}/status", encoding="utf-8") as file:
-      status = file.read()
-    resident += 1024 * int(re.search(r"^VmRSS:\s+(\d+) kB", status, re.MULTILINE)[1])
-    tables += 1024 * int(re.search(r"^VmPTE:\s+(\d+) kB", status, re.MULTILINE)[1])
-  return resident, tables
+  return contestants.tree_memory_bytes(server.pid)
 
 
 def start(args, site, threads):

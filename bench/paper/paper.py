@@ -1,0 +1,273 @@
+#!/usr/bin/env python3
+"""Compares Knot with event-driven and pipelined servers on the workload of "Comparing the Performance of Web Server
+Architectures" (EuroSys 2007): tuning (Figures 1-6), throughput and response times against the request rate (Figures 7
+and 8), CPU time by category (Table 1), connection scaling, idle memory; with everything resident and under memory
+pressure.
+
+Each point is kept in DIR/points.jsonl at once. The same command again goes on where it stopped, and tries again what
+failed. The results are DIR/results.csv, results.json, figures as SVG and PNG, and report.html.
+"""
+
+import argparse
+import dataclasses
+import math
+import os
+import shutil
+import signal
+import sys
+
+import experiments
+import load
+import measure
+import processes
+import publish
+import regimes
+import runner
+import servers
+import settings as settings_module
+import store as store_module
+
+FILE_SET_SPARE = 256 << 20  # left free on the disk beside the file set
+SHORTEST, LONGEST = 4.0, 30.0  # of a measured window, by the budget
+DEFAULT_HOURS = 4.0
+USAGE_ERROR = 2
+
+
+class UsageError(Exception):
+  """The command line asks for something that there is not."""
+
+
+def positive(text):
+  value = float(text)
+  if not value > 0 or math.isinf(value):
+    raise argparse.ArgumentTypeError("must be more than 0")
+  return value
+
+
+def whole(text):
+  value = int(text)
+  if value < 1:
+    raise argparse.ArgumentTypeError("must be 1 or more")
+  return value
+
+
+def make_parser():
+  parser = argparse.ArgumentParser(prog="./dev bench paper", description=__doc__,
+                                   formatter_class=argparse.RawDescriptionHelpFormatter)
+  parser.add_argument("--bin", required=True, help=argparse.SUPPRESS)
+  parser.add_argument("--out", metavar="DIR", help="where results are kept, and found again")
+  parser.add_argument("--quick", action="store_true", help="every server and every figure, small, in five minutes")
+  parser.add_argument("--only", action="append", nargs="+", default=[], metavar="NAME",
+                      help="figures and servers by name, also separated by commas; --list has them (default: all)")
+  parser.add_argument("--list", action="store_true", help="list figures and servers and exit")
+  parser.add_argument("--regime", choices=servers.REGIMES, help="one regime instead of both")
+  parser.add_argument("--hours", type=positive, help="budget (default 4): how long each point is measured follows "
+                      "from it, unless --duration says that; no bound with --quick")
+  parser.add_argument("--duration", type=positive, help="seconds a point is measured (default: by --hours; "
+                      "--quick 0.8)")
+  parser.add_argument("--warmup", type=positive, help="seconds before that (default 3; --quick 0.4)")
+  parser.add_argument("--timeout", type=positive, help="seconds a client waits for a reply (default 15; --quick 3)")
+  parser.add_argument("--rounds", type=whole, help="rounds of the comparison (default 3; --quick 0.8)")
+  parser.add_argument("--directories", type=whole, help="of the file set, 4.9 MB each (default 680; --quick 40)")
+  parser.add_argument("--files", metavar="ROOT", help="where the file set is or is made (default: in build/)")
+  parser.add_argument("--off_scale", type=positive, help="scale of the sessions' off-times (default: calibrated)")
+  parser.add_argument("--server_share", type=positive, help="of a processor, for servers (default: calibrated, such "
+                      "that the load can overload them)")
+  parser.add_argument("--table_rate", type=positive, help="requests/s of Table 1 (default: what all can serve)")
+  parser.add_argument("--pressure_mb", type=whole, help="memory limit under pressure, MiB (default: 5/8 of the files)")
+  parser.add_argument("--server_cpu", type=int, help="processor of the servers (default 0)")
+  parser.add_argument("--generator_cpu", type=int, help="processor of the load (default 1)")
+  parser.add_argument("--port", type=whole, help="of the servers (default: a free one for each point)")
+  parser.add_argument("--restart", action="store_true", help="begin anew; the old points are kept beside the new")
+  parser.add_argument("--report_only", action="store_true", help="measure nothing, write the report anew")
+  return parser
+
+
+def choose(names):
+  """Returns (families, figures) for what --only names."""
+  wanted = [name for group in names for text in group for name in text.split(",") if name]
+  figures = [name for name in wanted if name in settings_module.FIGURES]
+  families = [family for name in wanted for family in servers.families_named(name)]
+  unknown = [name for name in wanted if name not in figures and not servers.families_named(name)]
+  if unknown:
+    raise UsageError(f"no figure or server is called {', '.join(map(repr, unknown))}; figures: "
+                     f"{', '.join(settings_module.FIGURES)}; servers: {', '.join(servers.BY_NAME)}, or all of one "
+                     f"kind: {', '.join(servers.GROUPS)}")
+  return experiments.unique(families) or list(servers.FAMILIES), figures or list(settings_module.FIGURES)
+
+
+def print_list():
+  print("figures:")
+  for name in settings_module.FIGURES:
+    print(f"  {name:24} {publish.TITLES[name]}")
+  print("servers:")
+  for family in servers.FAMILIES:
+    print(f"  {family.name:24} {family.title}")
+
+
+def make_settings(args):
+  chosen = settings_module.QUICK if args.quick else settings_module.Settings()
+  given = {name: getattr(args, name) for name in ("duration", "warmup", "timeout", "rounds", "directories", "off_scale",
+                                                  "server_share", "table_rate", "pressure_mb", "server_cpu",
+                                                  "generator_cpu", "port")}
+  chosen = dataclasses.replace(chosen, **{name: value for name, value in given.items() if value is not None})
+  if args.regime:
+    chosen = dataclasses.replace(chosen, regimes=(args.regime,))
+  processors = os.sched_getaffinity(0)
+  for name in ("server_cpu", "generator_cpu"):
+    if getattr(chosen, name) not in processors:
+      raise UsageError(f"--{name}: there is no processor {getattr(chosen, name)} here; two are needed")
+  if chosen.server_share > 1:
+    raise UsageError("--server_share is more than a processor")
+  if chosen.server_cpu == chosen.generator_cpu:
+    raise UsageError("--server_cpu and --generator_cpu must differ")
+  return chosen
+
+
+def fit_budget(plan, hours):
+  """Returns the settings with the measured window, and if need be the rounds, that fit so many hours."""
+  settings = plan.settings
+  for rounds in range(settings.rounds, 0, -1):
+    plan.settings = dataclasses.replace(settings, rounds=rounds, duration=0.0)
+    points = all_points(plan)
+    fixed = sum(map(plan.seconds, points))
+    windows = sum(1 for point in points if point.duration or point.rate)
+    # Fine matrices are not known yet; they are about a quarter of the coarse ones.
+    duration = (3600 * hours - 1.1 * fixed) / max(1, 1.1 * windows)
+    if duration >= SHORTEST or rounds == 1:
+      return dataclasses.replace(settings, rounds=rounds,
+                                 duration=float(f"{min(LONGEST, max(SHORTEST, duration)):.2g}"))
+  return settings
+
+
+def budgeted(plan, hours):
+  """What fits the budget, as it was found when it was first asked for: later runs may have fewer points left."""
+  if not plan.store.is_done("budget"):
+    fitted = fit_budget(plan, hours)
+    plan.store.add("budget", {"kind": "budget"}, {"rounds": fitted.rounds, "duration": fitted.duration})
+  return dataclasses.replace(plan.settings, **plan.store.result("budget"))
+
+
+def all_points(plan):
+  points = [point for title, stage in plan.stages() if not title.startswith("calibration") for point in stage()]
+  return experiments.unique(points)
+
+
+def make_files(tool, root, directories, progress):
+  """Makes the file set unless it is there."""
+  done = os.path.join(root, f".complete-{directories}")
+  if os.path.exists(done):
+    return
+  wanted = directories * load.DIRECTORY_BYTES + FILE_SET_SPARE
+  os.makedirs(root, exist_ok=True)
+  free = shutil.disk_usage(root).free
+  if free < wanted:
+    raise load.LoadError(f"the file set needs {wanted / 1e9:.1f} GB, and {root} has {free / 1e9:.1f} GB free; "
+                         "--files puts it elsewhere, --directories makes it smaller")
+  size = directories * load.DIRECTORY_BYTES
+  progress.say(f"making the file set of {directories} directories, {size / 1e9:.2f} GB, in {root}")
+  tool.make_files(root, directories)
+  with open(done, "w", encoding="utf-8"):
+    pass
+
+
+def make_regimes(settings, root):
+  _, size = regimes.size_of(root)
+  limit = (settings.pressure_mb << 20) or regimes.limit_bytes(size)
+  made = {}
+  for name in settings.regimes:
+    if name == servers.RESIDENT:
+      if size > 0.8 * regimes.available_bytes():
+        raise regimes.RegimeError(f"the file set of {size / 1e9:.1f} GB does not fit into this machine's memory; use "
+                                  "--directories or --regime=pressure")
+      made[name] = regimes.Resident(root)
+    else:
+      made[name] = regimes.pressure(root, limit, settings.generator_cpu)
+  return made
+
+
+def check_tools(binaries):
+  """Says what is missing before anything is measured."""
+  for name in ("taskset", "setpriv"):
+    processes.find_program(name)
+  if not os.path.exists(os.path.join(binaries, "workload")):
+    raise load.LoadError(f"the workload's tool is not built ({os.path.join(binaries, 'workload')}): ./dev build")
+
+
+def recorded(args, settings):
+  values = settings.recorded()
+  if args.hours:
+    del values["duration"], values["rounds"]
+    values["hours"] = args.hours
+  return values
+
+
+def measure_all(args, settings, store, families, figures, progress):
+  """Runs the plan. Returns the keys of points that failed."""
+  check_tools(args.bin)
+  descriptors = processes.raise_descriptor_limit()
+  plan = experiments.Plan(settings, store, families, figures, descriptors)
+  if args.hours:
+    plan.settings = settings = budgeted(plan, args.hours)
+    progress.say(f"{settings.duration:g} s a point, {settings.rounds} rounds")
+  tool = load.Tool(args.bin, settings.generator_cpu)
+  root = os.path.abspath(args.files or os.path.join(args.bin, "../../paper", f"files-{settings.directories}"))
+  make_files(tool, root, settings.directories, progress)
+  made = make_regimes(settings, root)
+  store.add("environment", {"kind": "environment"},
+            publish.environment(sys.argv, {name: regime.description for name, regime in made.items()}, root))
+  work = runner.Runner(plan, measure.Machine(args.bin, root, tool, made, settings), progress)
+  try:
+    work.run()
+  finally:
+    progress.say(f"{work.measured} points measured, {len(work.failures)} failed")
+  return work.failures
+
+
+def run(args):
+  families, figures = choose(args.only)
+  if not args.hours and not args.quick and not args.duration:
+    args.hours = DEFAULT_HOURS
+  if args.list:
+    print_list()
+    return 0
+  if not args.out:
+    raise UsageError("where are the results to be kept? --out=DIR")
+  settings = make_settings(args)
+  progress = runner.Progress()
+  parameters = None if args.report_only else recorded(args, settings)
+  with store_module.Store(args.out, parameters, args.restart and not args.report_only) as store:
+    failures, interrupted = [], None
+    try:
+      if not args.report_only:
+        failures = measure_all(args, settings, store, families, figures, progress)
+    except (KeyboardInterrupt, SystemExit, runner.CalibrationError) as error:
+      interrupted = error
+    publish.publish(args.out, store, progress)
+    if isinstance(interrupted, runner.CalibrationError):
+      raise interrupted
+    if interrupted is not None:
+      progress.say("interrupted; the same command goes on from here")
+      return 130
+  return 1 if failures else 0
+
+
+def main():
+  args = make_parser().parse_args()
+  signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers are stopped on the way out
+  try:
+    return run(args)
+  except (UsageError, store_module.Different) as error:
+    print(f"paper: {error}", file=sys.stderr)
+    return USAGE_ERROR
+  except (store_module.StoreError, runner.CalibrationError, regimes.RegimeError, load.LoadError,
+          processes.ServerError, OSError) as error:
+    print(f"paper: {error}", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+  try:
+    sys.exit(main())
+  except KeyboardInterrupt:
+    sys.exit(130)

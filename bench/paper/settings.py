@@ -1,0 +1,59 @@
+"""What a run is to measure and how much of it: the options of the command, and what follows from them."""
+
+import dataclasses
+
+import servers
+
+TUNING_FIGURES = ("fig1", "fig2", "fig3", "fig4", "fig5", "fig6")
+# `tuning` is the matrices of all families, also of those that the paper has no figure of.
+FIGURES = TUNING_FIGURES + ("tuning", "fig7", "fig8", "table1", "scaling", "memory")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+  """Whatever changes what a point means is in `recorded`, so that points of different runs are not mixed."""
+  quick: bool = False
+  directories: int = 680
+  warmup: float = 3.0
+  duration: float = 10.0
+  timeout: float = 15.0  # of a client, for each request
+  rounds: int = 3
+  fractions: tuple = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5)  # of the capacity
+  connections: tuple = (5000, 15000)  # tuned over these; of servers that may hold more, also twice the last
+  target_connections: int = 8000  # open at the capacity, on the mean
+  scaling: tuple = (100, 1000, 5000, 15000, 30000)
+  held: int = 10000  # for the idle memory of a connection
+  settle: float = 1.0
+  regimes: tuple = servers.REGIMES
+  off_scale: float = 0.0  # 0: by calibration
+  server_share: float = 0.0  # of a processor; 0: by calibration
+  table_rate: float = 0.0  # 0: below the capacity of the slowest that passes
+  pressure_mb: int = 0  # 0: a share of the file set
+  samples_hz: int = 1999
+  server_cpu: int = 0
+  generator_cpu: int = 1
+  port: int = 0  # 0: a free one for each point
+  pause: float = 0.5  # between points, for what is left of the last one
+
+  def recorded(self):
+    values = dataclasses.asdict(self)
+    # These change nothing that is measured.
+    for name in ("port", "pause", "regimes"):
+      del values[name]
+    return values
+
+  def run_flags(self, point):
+    """The flags of `workload run` for a point."""
+    return {"rate": float(point.rate), "warmup": float(point.warmup), "duration": float(point.duration),
+            "off_scale": float(point.off_scale), "timeout": float(self.timeout), "directories": self.directories,
+            "seed": 1 + point.round}
+
+
+QUICK = Settings(quick=True, directories=40, warmup=0.4, duration=0.8, timeout=3.0, rounds=1, fractions=(0.5, 1.5),
+                 connections=(500, 2000), target_connections=600, scaling=(100, 1000),
+                 held=500, settle=0.1, pause=0.0)
+
+
+def overhead(settings, fraction):
+  """Seconds of a point beside its warm-up and measured window: start, stop, and clients that wait at overload."""
+  return settings.pause + 1.0 + (settings.timeout * 0.25 if fraction > 1 else 0.5)
