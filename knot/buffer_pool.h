@@ -9,7 +9,10 @@
 #include <atomic>
 #include <cstddef>
 #include <mutex>
+#include <optional>
 #include <vector>
+
+#include "knot/request.h"
 
 namespace knot {
 
@@ -23,6 +26,7 @@ inline constexpr size_t kBodyRoom = 1024;
 struct RequestBuffer {
   char input[kMaxHeadBytes + kBodyRoom];  // a request's head, and what came after it
   char path[kMaxTargetBytes];             // a target decoded, where it needs decoding
+  std::optional<RequestParser> parser;
 };
 
 template <typename T>

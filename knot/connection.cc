@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <optional>
 #include <string>
 
 #include "absl/strings/match.h"
@@ -94,13 +93,14 @@ Connection::Next Connection::ServeOne(RequestBuffer& buffer, Input& input) {
   if (input.empty()) return Next::kWait;
 
   size_t head_size = 0;
-  std::optional<RequestParser> parser(std::in_place);
+  // Not on this thread's stack, which is cold: the buffer has just been used.
+  RequestParser* parser = &buffer.parser.emplace();
   int status = parser->ParseHead(input.bytes(), &head_size);
   if (status == RequestParser::kPartial) {
     status = ReceiveHead(input);
     if (status == kGone) return Next::kClose;
     if (status == kDone) {
-      parser.emplace();
+      parser = &buffer.parser.emplace();
       status = parser->ParseHead(input.bytes(), &head_size);
       if (status == RequestParser::kPartial) status = 400;  // an end, but no beginning
     }

@@ -7,11 +7,11 @@
 #ifndef KNOT_REQUEST_H_
 #define KNOT_REQUEST_H_
 
-#include <boost/beast/http/basic_parser.hpp>
 #include <cstddef>
 #include <cstdint>
 
 #include "absl/strings/string_view.h"
+#include "knot/beast_parser.h"
 
 namespace knot {
 

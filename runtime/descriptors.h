@@ -91,8 +91,9 @@ struct Waiter {
   Acceptance* acceptance = nullptr;  // set: waits for a connection rather than for readiness
 };
 
-// Fresh: both directions may be ready, nobody waits, not watched.
-struct View {
+// Fresh: both directions may be ready, nobody waits, not watched. A cache line of its own: what an
+// event touches first.
+struct alignas(64) View {
   static constexpr uint8_t kRead = 1;
   static constexpr uint8_t kWrite = 2;
   static constexpr uint8_t kUrgent =
@@ -108,6 +109,8 @@ struct View {
   Waiter* woken = nullptr;    // made ready, and not running yet
   Waiter* acceptors =
       nullptr;  // for a connection; the latest comer, whose memory is warm, is served first
+  const Thread* latest =
+      nullptr;  // to wait for readiness; only to be prefetched, it may have ended
 };
 
 // The shared table. Descriptors at or above capacity() are served without memory of them: see

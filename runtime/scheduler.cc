@@ -47,7 +47,8 @@ constexpr size_t kStackGuard = 0x28, kThreadId = 0x2d0;
   __builtin_prefetch(&thread->signal_mask);
   auto* frames = static_cast<const char*>(thread->context);
   for (size_t i = 0; i < kFramesOfAPark; i += kCacheLine) __builtin_prefetch(frames + i);
-  for (size_t i = kCacheLine; i <= kFramesToCome; i += kCacheLine) __builtin_prefetch(frames - i, 1);
+  for (size_t i = kCacheLine; i <= kFramesToCome; i += kCacheLine)
+    __builtin_prefetch(frames - i, 1);
   auto* descriptor = reinterpret_cast<const char*>(thread->fs_base);
   __builtin_prefetch(descriptor + kStackGuard);
   __builtin_prefetch(descriptor + kThreadId);

@@ -265,6 +265,7 @@ class Scheduler {
   long Watch(View* view, int fd, uint32_t events);
   void Backlog(int fd);
   long WatchWakeup();
+  [[gnu::always_inline]] void PrefetchView(int fd) const;
   void HandleEvents(int count);
   void HandleListeners(int count);
   void MoveWaiters(int from, int to);

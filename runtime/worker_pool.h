@@ -95,7 +95,7 @@ class WorkerPool {
   // A process with one kernel thread is served cheaper by Linux: each call on a descriptor of a
   // table that threads share takes and drops a reference. A worker costs less than that soon makes
   // up for.
-  static constexpr int64_t kIdleNanoseconds = 100'000'000;
+  static constexpr int64_t kIdleNanoseconds = 1'000'000;
 
  private:
   struct LaneState;

@@ -138,7 +138,7 @@ Next Connection::GoOn(Serving& serving) {
     return Incomplete(serving);
   }
   size_t head_size = 0;
-  int status = input.parser.emplace().ParseHead(input.bytes(), &head_size);
+  int status = input.buffer.parser.emplace().ParseHead(input.bytes(), &head_size);
   if (status == RequestParser::kPartial) {
     if (phase_ == Phase::kHead) return Refuse(serving, 400);  // an end, but no beginning
     input.MoveTo(0);
@@ -165,7 +165,7 @@ Next Connection::Incomplete(Serving& serving) {
 }
 
 Next Connection::HeadComplete(Serving& serving) {
-  const RequestParser& parser = *input_->parser;
+  const RequestParser& parser = *input_->buffer.parser;
   const Request& request = parser.request();
   keep_ = serving.keep_alive && parser.KeepAlive();
   if (parser.Done()) return Answer(serving);
@@ -185,11 +185,11 @@ Next Connection::HeadComplete(Serving& serving) {
 Next Connection::SkipBody(Serving& serving) {
   Input& input = *input_;
   size_t used = 0;
-  int status =
-      input.empty() ? RequestParser::kComplete : input.parser->ParseBody(input.bytes(), &used);
+  int status = input.empty() ? RequestParser::kComplete
+                             : input.buffer.parser->ParseBody(input.bytes(), &used);
   if (status != RequestParser::kComplete) return Refuse(serving, status);
   input.begin += used;
-  if (input.parser->Done()) return Answer(serving);
+  if (input.buffer.parser->Done()) return Answer(serving);
   input.MoveTo(input.head_end);
   if (input.end == std::max(kMaxHeadBytes, input.head_end + kBodyRoom)) {
     return Refuse(serving, 413);  // one line of chunk framing that fills the buffer
@@ -198,7 +198,7 @@ Next Connection::SkipBody(Serving& serving) {
 }
 
 Next Connection::Answer(Serving& serving) {
-  const Request& request = input_->parser->request();
+  const Request& request = input_->buffer.parser->request();
   if (request.method == Method::kUnknown) return AnswerStatus(serving, 501, false);
   if (request.method == Method::kOther) {
     return AnswerStatus(serving, 405, keep_, "Allow: GET, HEAD\r\n");
@@ -219,7 +219,7 @@ Next Connection::Resume(Serving& serving, int status, HeldFile file) {
 }
 
 Next Connection::AnswerFound(Serving& serving, int status, HeldFile file) {
-  const Request& request = input_->parser->request();
+  const Request& request = input_->buffer.parser->request();
   if (status == 301) {
     knot::Target target = knot::ParseTarget(request.target, input_->buffer.path);
     return AnswerStatus(serving, 301, keep_, knot::LocationField(target));
@@ -231,7 +231,7 @@ Next Connection::AnswerFound(Serving& serving, int status, HeldFile file) {
 }
 
 Next Connection::AnswerStatus(Serving& serving, int status, bool keep, absl::string_view field) {
-  const Request& request = input_->parser->request();
+  const Request& request = input_->buffer.parser->request();
   reply_ = serving.replies->Take();
   reply_->SetStatus(status, request.method == Method::kHead, PersistenceOf(request, keep), field);
   return BeginSending(serving, keep, false);
@@ -242,7 +242,7 @@ Next Connection::AnswerStatus(Serving& serving, int status, bool keep, absl::str
 Next Connection::Refuse(Serving& serving, int status) {
   // A reply to HEAD has no body even where the rest of the request is not understood.
   absl::string_view bytes =
-      phase_ == Phase::kBody ? input_->parser->request().line : input_->bytes();
+      phase_ == Phase::kBody ? input_->buffer.parser->request().line : input_->bytes();
   bool head_only = absl::StartsWith(bytes, "HEAD ");
   reply_ = serving.replies->Take();
   reply_->SetStatus(status, head_only, Persistence::kClose);
@@ -252,7 +252,7 @@ Next Connection::Refuse(Serving& serving, int status) {
 Next Connection::BeginSending(Serving& serving, bool keep, bool linger) {
   keep_ = keep;
   // Closing with input unread would reset the connection and might take the reply with it.
-  linger_ = linger || !input_->empty() || (input_->parser && !input_->parser->Done());
+  linger_ = linger || !input_->empty() || (input_->buffer.parser && !input_->buffer.parser->Done());
   if (!keep || input_->empty()) GiveInput(serving);
   phase_ = Phase::kSending;
   deadline_ms_ = serving.now_ms + serving.send_timeout_ms;

@@ -5,7 +5,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 
 #include "absl/strings/string_view.h"
 #include "bench/servers/common/files.h"
@@ -23,7 +22,6 @@ struct Input {
   size_t end = 0;       //
   size_t searched = 0;  // up to here there is no end of a head
   size_t head_end = 0;  // of the request whose body is being skipped; it still lies before it
-  std::optional<knot::RequestParser> parser;
 
   bool empty() const { return begin == end; }
   absl::string_view bytes() const { return {buffer.input + begin, end - begin}; }
