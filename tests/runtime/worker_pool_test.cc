@@ -279,6 +279,7 @@ TEST_F(WorkerPoolTest, IdleWorkersOfAFixedLaneLeaveToo) {
   SubmitAll(jobs);
   ASSERT_TRUE(Eventually([&] { return gate_.running.load() == 2; }));
   gate_.open.store(true);
+  ASSERT_TRUE(Eventually([&] { return gate_.done.load() == 2; }));
   EXPECT_TRUE(Eventually([&] { return pool_.workers() == 0; }));
 }
 
