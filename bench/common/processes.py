@@ -102,6 +102,15 @@ def tree_disk_read_bytes(root):
   return total
 
 
+def wait_or_kill(process, seconds):
+  """Waits for a child that was asked to end; one that does not in time is killed."""
+  try:
+    process.wait(seconds)
+  except subprocess.TimeoutExpired:
+    process.kill()
+    process.wait()
+
+
 class ServerProcess:
   """One running server, used as a context manager: started and found listening on entry, stopped on exit.
 
@@ -146,11 +155,7 @@ class ServerProcess:
     family = process_tree(self.pid)
     if self._process.poll() is None:
       self._process.terminate()
-      try:
-        self._process.wait(STOP_SECONDS)
-      except subprocess.TimeoutExpired:
-        self._process.kill()
-        self._process.wait()
+      wait_or_kill(self._process, STOP_SECONDS)
     for pid in family:
       if pid != self.pid and parent_of(pid) is not None:
         try:

@@ -5,8 +5,14 @@ import json
 import os
 import select
 import subprocess
+import sys
 import tempfile
 import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../common"))
+
+# pylint: disable=wrong-import-position
+import processes
 
 FILES_A_DIRECTORY = 36
 DIRECTORY_BYTES = sum(int(102.4 * f) + 1024 * f + 10240 * f + 102400 * f for f in range(1, 10))
@@ -48,11 +54,7 @@ class Tool:
         finally:
           if process.poll() is None:
             process.terminate()
-            try:
-              process.wait(5)
-            except subprocess.TimeoutExpired:
-              process.kill()
-              process.wait()
+            processes.wait_or_kill(process, 5)
           process.stdout.close()
 
   def _command(self, arguments):

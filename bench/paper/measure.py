@@ -289,11 +289,7 @@ def held(port, count, cpu):
     family = processes.process_tree(process.pid)
     if not process.stdin.closed:
       process.stdin.close()
-    try:
-      process.wait(10)
-    except subprocess.TimeoutExpired:
-      process.kill()
-      process.wait()
+    processes.wait_or_kill(process, 10)
     process.stdout.close()
     for pid in family:
       with contextlib.suppress(ProcessLookupError):

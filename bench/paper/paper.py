@@ -67,7 +67,7 @@ def make_parser():
                       "--quick 0.8)")
   parser.add_argument("--warmup", type=positive, help="seconds before that (default 3; --quick 0.4)")
   parser.add_argument("--timeout", type=positive, help="seconds a client waits for a reply (default 15; --quick 3)")
-  parser.add_argument("--rounds", type=whole, help="rounds of the comparison (default 3; --quick 0.8)")
+  parser.add_argument("--rounds", type=whole, help="rounds of the comparison (default 3; --quick 1)")
   parser.add_argument("--directories", type=whole, help="of the file set, 4.9 MB each (default 680; --quick 40)")
   parser.add_argument("--files", metavar="ROOT", help="where the file set is or is made (default: in build/)")
   parser.add_argument("--off_scale", type=positive, help="scale of the sessions' off-times (default: calibrated)")

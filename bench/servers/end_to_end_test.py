@@ -16,6 +16,11 @@ import tempfile
 import time
 import unittest
 
+sys.path.insert(1, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../common"))
+
+# pylint: disable=wrong-import-position
+import processes
+
 PATIENCE = 30  # seconds without progress
 SIZES = {f"/dir00000/class{c}_{f}": int(102.4 * 10 ** c * f) for c in range(4) for f in range(1, 10)}
 BIG = "/dir00000/class3_9"
@@ -57,12 +62,6 @@ def setUpModule():
 
 def tearDownModule():
   shutil.rmtree(WORK, ignore_errors=True)
-
-
-def free_port():
-  with socket.socket() as probe:
-    probe.bind(("127.0.0.1", 0))
-    return probe.getsockname()[1]
 
 
 def request(path, method="GET", version="1.1"):
@@ -151,7 +150,7 @@ class Server:
 
   def __init__(self, row, connections=40, flags=()):
     command, limit, self.lacks = SERVERS[row]
-    self.port = free_port()
+    self.port = processes.free_port()
     command = [os.path.join(BIN, command[0])] + command[1:] + [limit.format(connections),
                                                                f"--listen=127.0.0.1:{self.port}"]
     self.log = tempfile.TemporaryFile(dir=WORK)  # pylint: disable=consider-using-with

@@ -17,8 +17,11 @@ import unittest
 
 sys.dont_write_bytecode = True
 
+sys.path.insert(1, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../common"))
+
 # pylint: disable=wrong-import-position
 import debian
+import processes
 
 CONNECTIONS = 3000
 PATIENCE = 60  # seconds without progress
@@ -47,12 +50,6 @@ def setUpModule():
 
 def tearDownModule():
   shutil.rmtree(WORK, ignore_errors=True)
-
-
-def free_port():
-  with socket.socket() as probe:
-    probe.bind(("127.0.0.1", 0))
-    return probe.getsockname()[1]
 
 
 class Client:
@@ -138,7 +135,7 @@ class Serving(unittest.TestCase):
 
   def check_serves(self, name, configure, *, statuses=(0,), at_once=CONNECTIONS, **how):
     """Starts the server, asks for every size on many kept connections, twice, and stops it."""
-    port = free_port()
+    port = processes.free_port()
     work = os.path.join(WORK, name)
     os.mkdir(work)
     command = configure(work, WORK + "/root", port, **how)

@@ -2,6 +2,8 @@
 #ifndef BENCH_SERVERS_WATPIPE_CLIENT_H_
 #define BENCH_SERVERS_WATPIPE_CLIENT_H_
 
+#include <poll.h>
+#include <sys/eventfd.h>
 #include <time.h>
 
 #include <atomic>
@@ -85,6 +87,16 @@ inline int64_t MonotonicMs() {
   timespec now;
   clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
   return now.tv_sec * int64_t{1000} + now.tv_nsec / 1'000'000;
+}
+
+// Polls a set whose first member is the eventfd that wakes its thread, and takes in the wake-up.
+// Returns: how many of the others are ready.
+inline int PollBesideWakeup(std::vector<pollfd>& set, int timeout_ms) {
+  int ready = poll(set.data(), set.size(), timeout_ms);
+  if (ready <= 0 || set[0].revents == 0) return ready;
+  eventfd_t count;
+  eventfd_read(set[0].fd, &count);
+  return ready - 1;
 }
 
 }  // namespace watpipe

@@ -87,13 +87,8 @@ class PollReadStage final : public ReadStage {
 
  private:
   void Wait(Serving& serving, int timeout_ms) override {
-    int ready = poll(set_.data(), set_.size(), timeout_ms);
+    int ready = PollBesideWakeup(set_, timeout_ms);
     serving.now_ms = MonotonicMs();
-    if (ready > 0 && set_[0].revents != 0) {
-      eventfd_t count;
-      eventfd_read(wake_, &count);
-      --ready;
-    }
     // From the end, so that what takes the place of one that goes has been looked at.
     for (size_t i = set_.size() - 1; i > 0 && ready > 0; --i) {
       if (set_[i].revents == 0) continue;

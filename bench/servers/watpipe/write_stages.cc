@@ -73,12 +73,7 @@ void WriteStages::RunPoller(Serving& serving) {
 // Moves the writable of the set to `work`; waits for one unless there is work already.
 void WriteStages::PollSet(std::vector<Client*>& work) {
   int ready = 0;
-  if (set_.size() > 1) ready = poll(set_.data(), set_.size(), work.empty() ? kTickMs : 0);
-  if (ready > 0 && set_[0].revents != 0) {
-    eventfd_t count;
-    eventfd_read(wake_, &count);
-    --ready;
-  }
+  if (set_.size() > 1) ready = PollBesideWakeup(set_, work.empty() ? kTickMs : 0);
   // From the end, so that what takes the place of one that goes has been looked at.
   for (size_t i = set_.size() - 1; i > 0 && ready > 0; --i) {
     if (set_[i].revents == 0) continue;
