@@ -33,12 +33,11 @@ constexpr uintptr_t kEntryRoom = 512;
 constexpr size_t kCacheLine = 64;
 constexpr size_t kFramesOfAPark = 12 * kCacheLine;
 constexpr size_t kFramesToCome = 12 * kCacheLine;
-// In glibc's struct pthread; other places would be prefetched in vain and do no harm.
-constexpr size_t kStackGuard = 0x28, kThreadId = 0x2d0;
 
 // While another thread runs, what this one will touch first comes into the cache: where its own
 // follower is, the rest of its control block, its frames from the switch to the program's call, and
-// of libc's descriptor the stack guard and the id that every mutex takes down.
+// the lines that its next calls push into. Not libc's descriptor, which a mutex comes to: where its
+// page is not in the TLB, the prefetch itself waits as long.
 //
 // Inlined always: GCC takes a function of nothing but prefetches for one without effect and drops
 // the call.
@@ -49,9 +48,6 @@ constexpr size_t kStackGuard = 0x28, kThreadId = 0x2d0;
   for (size_t i = 0; i < kFramesOfAPark; i += kCacheLine) __builtin_prefetch(frames + i);
   for (size_t i = kCacheLine; i <= kFramesToCome; i += kCacheLine)
     __builtin_prefetch(frames - i, 1);
-  auto* descriptor = reinterpret_cast<const char*>(thread->fs_base);
-  __builtin_prefetch(descriptor + kStackGuard);
-  __builtin_prefetch(descriptor + kThreadId);
 }
 
 }  // namespace

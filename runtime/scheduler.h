@@ -121,8 +121,8 @@ class Scheduler {
   // what becomes ready from then on is remembered, and ends the wait that may follow at once.
   void Expect(int fd, uint32_t events);
   // Remembers that an attempt on `fd` may succeed.
-  void MayBeReady(int fd) {
-    if (View* view = ViewOf(fd)) view->ready |= View::kRead | View::kWrite;
+  void MayBeReady(int fd, uint8_t directions = View::kRead | View::kWrite) {
+    if (View* view = ViewOf(fd)) view->ready |= directions;
   }
 
   // Parks the current thread until one of `waiters` (fd and events filled in) is ready: the poll

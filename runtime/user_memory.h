@@ -25,8 +25,8 @@ inline bool LoadUserTime(const struct timespec* address, struct timespec* out) {
   return true;
 }
 
-// Tells whether [address, address+size) can be read, or read and written, looking at its first and
-// last byte and at one byte of each page between. A range of no bytes always can.
+// Tells whether [address, address+size) can be read, or read and written, looking at one byte of
+// each page. A range of no bytes always can.
 bool Readable(const void* address, size_t size);
 bool Writable(void* address, size_t size);
 

@@ -213,7 +213,7 @@ long Sendfile(Scheduler* scheduler, int out, int in, off_t* offset, size_t count
     if (result == 0) {
       scheduler->Expect(out, POLLOUT);
       result = Step(scheduler, &request, policy);
-      if (result != -EAGAIN) scheduler->MayBeReady(out);
+      if (result != -EAGAIN) scheduler->MayBeReady(out, View::kWrite);
       if (result == 0) return static_cast<long>(done);
       if (result == -EAGAIN) {
         ++scheduler->counters().try_again;

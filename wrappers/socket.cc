@@ -94,8 +94,10 @@ long Recvfrom(Scheduler* scheduler, int fd, void* buffer, size_t size, int flags
   return result;
 }
 
-long Recvmsg(Scheduler* scheduler, int fd, struct msghdr* message, int flags) {
-  if (!VectorsReadable(message)) return -EFAULT;
+namespace {
+
+// Requires: VectorsReadable(message).
+long ReceiveMessage(Scheduler* scheduler, int fd, struct msghdr* message, int flags) {
   if (message->msg_iovlen > IOV_MAX) return -EMSGSIZE;
   size_t total = 0;
   for (size_t i = 0; i < message->msg_iovlen; ++i) total += message->msg_iov[i].iov_len;
@@ -137,12 +139,18 @@ long Recvmsg(Scheduler* scheduler, int fd, struct msghdr* message, int flags) {
   return result;
 }
 
+}  // namespace
+
+long Recvmsg(Scheduler* scheduler, int fd, struct msghdr* message, int flags) {
+  return VectorsReadable(message) ? ReceiveMessage(scheduler, fd, message, flags) : -EFAULT;
+}
+
 long ReadvSocket(Scheduler* scheduler, int fd, const struct iovec* vectors, int count) {
   if (count < 0 || count > IOV_MAX) return -EINVAL;
   struct msghdr message = {};
   message.msg_iov = const_cast<struct iovec*>(vectors);
   message.msg_iovlen = static_cast<size_t>(count);
-  return Recvmsg(scheduler, fd, &message, 0);
+  return ReceiveMessage(scheduler, fd, &message, 0);
 }
 
 long Sendto(Scheduler* scheduler, int fd, const void* buffer, size_t size, int flags,
@@ -174,8 +182,10 @@ long WriteSocket(Scheduler* scheduler, int fd, const void* buffer, size_t size) 
   return Sendto(scheduler, fd, buffer, size, 0, nullptr, 0);
 }
 
-long Sendmsg(Scheduler* scheduler, int fd, const struct msghdr* message, int flags) {
-  if (!VectorsReadable(message)) return -EFAULT;
+namespace {
+
+// Requires: VectorsReadable(message).
+long SendMessage(Scheduler* scheduler, int fd, const struct msghdr* message, int flags) {
   if (message->msg_iovlen > IOV_MAX) return -EMSGSIZE;
   size_t total = 0;
   for (size_t i = 0; i < message->msg_iovlen; ++i) total += message->msg_iov[i].iov_len;
@@ -210,12 +220,18 @@ long Sendmsg(Scheduler* scheduler, int fd, const struct msghdr* message, int fla
   return result;
 }
 
+}  // namespace
+
+long Sendmsg(Scheduler* scheduler, int fd, const struct msghdr* message, int flags) {
+  return VectorsReadable(message) ? SendMessage(scheduler, fd, message, flags) : -EFAULT;
+}
+
 long WritevSocket(Scheduler* scheduler, int fd, const struct iovec* vectors, int count) {
   if (count < 0 || count > IOV_MAX) return -EINVAL;
   struct msghdr message = {};
   message.msg_iov = const_cast<struct iovec*>(vectors);
   message.msg_iovlen = static_cast<size_t>(count);
-  return Sendmsg(scheduler, fd, &message, 0);
+  return SendMessage(scheduler, fd, &message, 0);
 }
 
 long Recvmmsg(Scheduler* scheduler, int fd, struct mmsghdr* messages, unsigned count, int flags,

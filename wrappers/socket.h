@@ -14,6 +14,7 @@
 
 namespace bobbin {
 
+// Requires, of those that take vectors: all `count` of them can be read.
 long ReadSocket(Scheduler* scheduler, int fd, void* buffer, size_t size);
 long ReadvSocket(Scheduler* scheduler, int fd, const struct iovec* vectors, int count);
 long WriteSocket(Scheduler* scheduler, int fd, const void* buffer, size_t size);
