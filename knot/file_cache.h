@@ -18,16 +18,17 @@
 #include <sys/stat.h>
 
 #include <atomic>
+#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <list>
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/string_view.h"
-#include "absl/synchronization/mutex.h"
 #include "knot/mime_types.h"
 
 namespace knot {
@@ -141,13 +142,12 @@ class FileCache {
   std::atomic<uint64_t> loads_{0};
   std::atomic<uint64_t> checks_{0};
 
-  // Held for look-ups and changes of the lists, never over opening or reading a file. Abseil's,
-  // since std::mutex notes its owner, whose id lies in each thread's own cold memory.
-  mutable absl::Mutex mutex_;
+  mutable std::mutex
+      mutex_;    // held for look-ups and changes of the lists, never over opening or reading a file
   Nodes nodes_;  // the clock: its hand is at the front
   absl::flat_hash_map<absl::string_view, Nodes::iterator> by_path_;  // keys are Node::path
   absl::flat_hash_set<std::string> loading_;
-  absl::CondVar loaded_;
+  std::condition_variable loaded_;
 };
 
 // Opens `path` beneath the directory `root` for reading, never outside of it, not by symbolic links
