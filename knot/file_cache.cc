@@ -80,7 +80,7 @@ File::~File() {
 Lookup FileCache::Get(absl::string_view path, uint32_t now) {
   FileRef old;
   {
-    std::lock_guard<std::mutex> lock(mutex_);
+    std::lock_guard<Lock> lock(mutex_);
     auto found = by_path_.find(path);
     if (found != by_path_.end()) {
       Node& node = *found->second;
@@ -97,7 +97,7 @@ Lookup FileCache::Get(absl::string_view path, uint32_t now) {
 
 bool FileCache::TryGet(absl::string_view path, uint32_t now, FileRef* file) {
   {
-    std::lock_guard<std::mutex> lock(mutex_);
+    std::lock_guard<Lock> lock(mutex_);
     auto found = by_path_.find(path);
     if (found == by_path_.end()) return false;
     found->second->used = true;
@@ -113,7 +113,7 @@ bool FileCache::TryGet(absl::string_view path, uint32_t now, FileRef* file) {
   close(descriptor);
   if (!same) return false;
   checks_.fetch_add(1, std::memory_order_relaxed);
-  std::lock_guard<std::mutex> lock(mutex_);
+  std::lock_guard<Lock> lock(mutex_);
   auto found = by_path_.find(path);
   if (found != by_path_.end() && found->second->file == *file) found->second->checked = now;
   return true;
@@ -122,7 +122,7 @@ bool FileCache::TryGet(absl::string_view path, uint32_t now, FileRef* file) {
 Lookup FileCache::LoadAlone(absl::string_view path, uint32_t now) {
   bool alone = false;
   {
-    std::unique_lock<std::mutex> lock(mutex_);
+    std::unique_lock<Lock> lock(mutex_);
     alone = loading_.emplace(path).second;
     if (!alone) {
       loaded_.wait(lock, [&] { return !loading_.contains(path); });
@@ -133,7 +133,7 @@ Lookup FileCache::LoadAlone(absl::string_view path, uint32_t now) {
   }
   Lookup result = Load(path, nullptr, now);
   if (alone) {
-    std::lock_guard<std::mutex> lock(mutex_);
+    std::lock_guard<Lock> lock(mutex_);
     loading_.erase(path);
     loaded_.notify_all();
   }
@@ -171,7 +171,7 @@ FileCache::Opened FileCache::Open(absl::string_view path) {
   int result = OpenBeneath(root_, name.c_str());
   if (result == -EMFILE) {  // give up a descriptor that is only kept for speed
     {
-      std::lock_guard<std::mutex> lock(mutex_);
+      std::lock_guard<Lock> lock(mutex_);
       while (use_.descriptors.load() > 0 && EvictOne()) {
       }
     }
@@ -252,7 +252,7 @@ int FileCache::ReadContents(File& file, int descriptor) {
 
 // Makes room for `file` and accounts it there, or leaves it unaccounted where there is none (F2).
 bool FileCache::Reserve(File& file, int64_t bytes, int64_t descriptors) {
-  std::lock_guard<std::mutex> lock(mutex_);
+  std::lock_guard<Lock> lock(mutex_);
   if (bytes > limits_.bytes || descriptors > limits_.descriptors) return false;
   while (use_.bytes.load() + bytes > limits_.bytes ||
          use_.descriptors.load() + descriptors > limits_.descriptors) {
@@ -284,7 +284,7 @@ bool FileCache::EvictOne() {
 
 void FileCache::Keep(absl::string_view path, const FileRef& file, uint32_t now) {
   FileRef replaced;  // dies after the lock
-  std::lock_guard<std::mutex> lock(mutex_);
+  std::lock_guard<Lock> lock(mutex_);
   auto found = by_path_.find(path);
   if (found != by_path_.end()) {
     replaced = std::exchange(found->second->file, file);
@@ -297,7 +297,7 @@ void FileCache::Keep(absl::string_view path, const FileRef& file, uint32_t now) 
 
 // Drops `path` unless another thread has replaced `file` by now.
 void FileCache::Forget(absl::string_view path, const FileRef& file) {
-  std::lock_guard<std::mutex> lock(mutex_);
+  std::lock_guard<Lock> lock(mutex_);
   auto found = by_path_.find(path);
   if (found == by_path_.end() || found->second->file != file) return;
   Nodes::iterator node = found->second;
@@ -311,7 +311,7 @@ FileCache::Counts FileCache::GetCounts() const {
   counts.checks = checks_.load();
   counts.bytes = use_.bytes.load();
   counts.descriptors = use_.descriptors.load();
-  std::lock_guard<std::mutex> lock(mutex_);
+  std::lock_guard<Lock> lock(mutex_);
   counts.entries = nodes_.size();
   return counts;
 }

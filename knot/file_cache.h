@@ -29,6 +29,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/string_view.h"
+#include "knot/lock.h"
 #include "knot/mime_types.h"
 
 namespace knot {
@@ -142,12 +143,12 @@ class FileCache {
   std::atomic<uint64_t> loads_{0};
   std::atomic<uint64_t> checks_{0};
 
-  mutable std::mutex
-      mutex_;    // held for look-ups and changes of the lists, never over opening or reading a file
+  // Held for look-ups and changes of the lists, never over opening or reading a file.
+  mutable Lock mutex_;
   Nodes nodes_;  // the clock: its hand is at the front
   absl::flat_hash_map<absl::string_view, Nodes::iterator> by_path_;  // keys are Node::path
   absl::flat_hash_set<std::string> loading_;
-  std::condition_variable loaded_;
+  std::condition_variable_any loaded_;
 };
 
 // Opens `path` beneath the directory `root` for reading, never outside of it, not by symbolic links
