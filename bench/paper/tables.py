@@ -199,9 +199,18 @@ def table_one(view, regime):
     for line in filter(None, inner):
       body.append([cell(html.escape(line), "left indent")] + [number(rows.get(group, {}).get(line), 2)
                                                               for rows in found])
+      if line == "thread overhead":
+        body += half_rows(profiles)
   body += foot_rows(profiles)
   return table(f"Table 1, {regime}, at {prose.and_list(map(number, sorted(rates)))} requests/s",
                [""] + [code(name) for name in profiles], body)
+
+
+def half_rows(profiles):
+  """The halves of thread overhead, where a profile has them."""
+  found = [result["profile"].get("thread_overhead") or {} for result in profiles.values()]
+  return [[cell(f"of it {html.escape(half)}", "left indent faint")] + [number(halves.get(half), 2) for halves in found]
+          for half in dict.fromkeys(half for halves in found for half in halves)]
 
 
 def result_rate(view, regime, server):
@@ -234,4 +243,16 @@ def foot_rows(profiles):
       rows.append(("section", [f"<th>{title}</th>"] + [cell("")] * len(values)))
       rows += [[cell(html.escape(share), "left indent")] + [number(account.get(share), 2) for account in accounts]
                for share in shares]
+  if any(v.get("accounting_difference") for v in values):
+    rows += [("section", ["<th>accounting against samples</th>"] + [cell("")] * len(values)),
+             [cell("largest difference, points", "left indent")]
+             + [number(largest(v.get("accounting_difference")), 2) for v in values],
+             [cell("CPU time that no sample stands for, %", "left indent")]
+             + [number(v.get("unsampled"), 2) for v in values],
+             [cell("largest difference beyond that time, points", "left indent")]
+             + [number(largest(v.get("accounting_beyond")), 2) for v in values]]
   return rows
+
+
+def largest(differences):
+  return max(map(abs, differences.values())) if differences else None

@@ -63,7 +63,9 @@ class Counters:
       tid = self.word(scheduler + self.kernel_tid, "<i")
       values = struct.unpack(f"<{len(self.names)}Q", self.read(scheduler + self.counters, 8 * len(self.names)))
       result[tid] = dict(zip(self.names, values))
-      result[tid]["cpu_cycles"] = (cpu_nanoseconds(self.pid, tid) << CLOCK_SHIFT) // multiplier if multiplier else 0
+      result[tid]["cpu_nanoseconds"] = cpu_nanoseconds(self.pid, tid)
+      result[tid]["cpu_cycles"] = (
+          (result[tid]["cpu_nanoseconds"] << CLOCK_SHIFT) // multiplier if multiplier else 0)
       result[tid]["polling_cpu_cycles"] = (
           (result[tid]["polling_time"] << CLOCK_SHIFT) // multiplier if multiplier else 0)
     return result

@@ -43,7 +43,10 @@ def check_samples(result):
   check(result["samples"] > 20, f"only {result['samples']} samples")
   check(rows["user.thread_overhead"] > 1, f"two threads that take turns cost no switching: {rows}")
   check(result["subcategories"]["switching and scheduling"] > 0, f"{result['subcategories']}")
+  check(abs(sum(result["thread_overhead"].values()) - rows["user.thread_overhead"]) < 0.01, "halves do not add up")
   check(set(result["accounting_samples"]) == set(symbol_table.SHARES), "other shares")
+  check(0 <= result["unsampled"] < 100, f"{result['unsampled']} % without samples")
+  check(set(result["accounting_beyond"]) == set(symbol_table.SHARES), "other shares beyond the samples")
 
 
 def check_command(program):

@@ -100,14 +100,15 @@ def summarise(observer, sort, lost, hz):
   window = observer.window()
   own = counters.shares(window) if window else None
   result = {
-      "seconds": seconds, "hz": hz, "samples": 0, "lost": lost, "categories": None, "subcategories": None,
-      "functions": None,
+      "seconds": seconds, "hz": hz, "samples": 0, "lost": lost, "categories": None, "thread_overhead": None,
+      "subcategories": None, "functions": None,
       "kernel_switches_per_s": (voluntary + involuntary) / seconds,
       "kernel_switches_voluntary_per_s": voluntary / seconds,
       "kernel_switches_involuntary_per_s": involuntary / seconds,
       "user_switches_per_s": counters.summed(window, "switches") / seconds if window else 0,
       "file_cache_kib": round(sum(observer.caches) / len(observer.caches)),
-      "accounting": own, "accounting_samples": None, "accounting_difference": None,
+      "accounting": own, "accounting_samples": None, "accounting_difference": None, "unsampled": None,
+      "accounting_beyond": None,
       "counters": {name: counters.summed(window, name) for name in next(iter(window.values()))} if window else None,
       "notes": [],
   }
@@ -116,6 +117,7 @@ def summarise(observer, sort, lost, hz):
                         if "does not run on Bobbin" not in why]
   if sort is not None and sort.count > 0:
     add_samples(result, sort, own)
+    add_unsampled(result, sort, counters.summed(window, "cpu_nanoseconds") if window else 0)
   return result
 
 
@@ -125,6 +127,8 @@ def add_samples(result, sort, own):
 
   result["samples"] = sort.count
   result["categories"] = {key: percent(sort.rows[key]) for key in symbol_table.KEYS}
+  result["thread_overhead"] = {half: sum(percent(sort.parts[part]) for part in parts)
+                               for half, parts in symbol_table.HALVES.items()}
   result["subcategories"] = {part: percent(sort.parts[part]) for part in symbol_table.PARTS}
   result["functions"] = {key: [[symbol, file, percent(count)]
                                for (symbol, file), count in sort.functions[key].most_common(FUNCTIONS)]
@@ -141,6 +145,20 @@ def add_samples(result, sort, own):
   elif sort.unnamed > sort.kernel / 2:
     result["notes"].append("the kernel's symbols are hidden (kernel.kptr_restrict), so that its part is not divided "
                            "and stands under others; run as root, or `sysctl kernel.kptr_restrict=0`")
+
+
+def add_unsampled(result, sort, cpu_nanoseconds):
+  """How much of the schedulers' CPU time, by the kernel's clock, no sample stands for, percent; and by how many points
+  the accounting lies outside what the samples allow, whatever share that time belongs to."""
+  own, sampled = result["accounting"], result["accounting_samples"]
+  if not cpu_nanoseconds or not own or not sampled:
+    return
+  missing = 100 - 100 * sum(sort.shares.values()) / result["hz"] / (cpu_nanoseconds / 1e9)
+  result["unsampled"] = missing = max(0.0, missing)
+  result["accounting_beyond"] = {}
+  for share, value in own.items():
+    least = sampled[share] * (1 - missing / 100)
+    result["accounting_beyond"][share] = min(value - least, 0.0) + max(value - least - missing, 0.0)
 
 
 def watch(observer, ended, seconds):

@@ -108,6 +108,9 @@ class Sorting(unittest.TestCase):
         ("bobbin_text_entry", "libbobbin.so.0.1.0", thread, "ways in"),
         ("recv", "libbobbin.so.0.1.0", thread, "ways in"),
         ("bobbin::Sendmsg", "libbobbin.so.0.1.0", thread, "handlers"),
+        ("bobbin::Scheduler::WaitReady", "libbobbin.so.0.1.0", thread, "parking and futexes"),
+        ("bobbin::Scheduler::ViewOf", "libbobbin.so.0.1.0", thread, "descriptors"),
+        ("bobbin::Scheduler::WakeWaiters", "libbobbin.so.0.1.0", event, None),
         ("bobbin::NoteAttempt", "libbobbin.so.0.1.0", thread, "descriptors"),
         ("bobbin::Scheduler::HandleEvents", "libbobbin.so.0.1.0", event, None),
         ("bobbin::EpollPoller::Wait", "libbobbin.so.0.1.0", event, None),
@@ -123,6 +126,19 @@ class Sorting(unittest.TestCase):
         ("runtime.netpoll", "go_file_server", event, None),
         ("runtime.(*pollDesc).wait", "go_file_server", event, None),
         ("knot::Connection::Serve", "knot", application, None),
+        ("bench_server::EventLoop::Act", "userver", event, None),
+        ("bench_server::EventLoop::Accept", "userver", application, None),
+        ("bench_server::(anonymous namespace)::PollPoller::Wait", "userver", event, None),
+        ("bench_server::Connection::Receive", "userver", application, None),
+        ("bench_server::SharedLock::lock", "userver", thread, "own locks and queues"),
+        ("bench_server::Helpers::Flush", "amped", thread, "own locks and queues"),
+        ("bench_server::Helpers::Load", "amped", application, None),
+        ("watpipe::(anonymous namespace)::EpollReadStage::Wait", "watpipe", event, None),
+        ("watpipe::ReadStage::Run", "watpipe", event, None),
+        ("watpipe::ReadStage::Queue", "watpipe", thread, "own locks and queues"),
+        ("watpipe::WriteStages::RunPoller", "watpipe", event, None),
+        ("watpipe::WriteStages::RunWriter", "watpipe", thread, "own locks and queues"),
+        ("watpipe::WriteStages::Write", "watpipe", application, None),
         ("std::thread::_State_impl<std::thread::_Invoker<std::tuple<main::{lambda()#1}> > >::_M_run", "talkers",
          application, None),
         ("[unknown]", "nginx", application, None),
@@ -197,6 +213,7 @@ class Arithmetic(unittest.TestCase):
       result = self.result(name)
       self.assertAlmostEqual(sum(result["categories"].values()), 100)
       self.assertAlmostEqual(sum(result["subcategories"].values()), result["categories"]["user.thread_overhead"])
+      self.assertAlmostEqual(sum(result["thread_overhead"].values()), result["categories"]["user.thread_overhead"])
     self.assertEqual((result["kernel_switches_per_s"], result["file_cache_kib"]), (7, 2000))
 
   def test_the_report_names_every_row(self):
@@ -204,6 +221,14 @@ class Arithmetic(unittest.TestCase):
     report.write(dict(self.result("knot.tsv"), error=None), out, symbols=True)
     for _, group, title in symbol_table.ROWS:
       self.assertRegex(out.getvalue(), rf"(?m)^ *{title or group} +\d+\.\d\d$".replace("+arch", r"\+arch"))
+
+  def test_both_halves_of_thread_overhead_are_shown(self):
+    out = io.StringIO()
+    result = dict(self.result("knot.tsv"), error=None)
+    report.write(result, out)
+    for half in symbol_table.HALVES:
+      self.assertGreater(result["thread_overhead"][half], 0)
+      self.assertIn(f"{result['thread_overhead'][half]:6.2f}  {half}", out.getvalue())
 
   WINDOW = {"application_cycles": 800, "threading_cycles": 50, "event_cycles": 50, "polling_cycles": 1000,
             "polling_cpu_cycles": 100, "cpu_cycles": 1000}
@@ -216,6 +241,28 @@ class Arithmetic(unittest.TestCase):
     halved = dict(self.WINDOW, cpu_cycles=550, polling_cpu_cycles=100)
     self.assertEqual(counters.shares({1: halved}), {"threading": 4.545454545454546, "event": 22.727272727272727,
                                                     "application": 72.72727272727273})
+
+  def compared(self, cpu_seconds):
+    """A result where the accounting says 10, 30, 60 % and the samples, of one second, 10, 20, 70 %."""
+    result = {"hz": 1000, "accounting": {"threading": 10, "event": 30, "application": 60},
+              "accounting_samples": {"threading": 10, "event": 20, "application": 70}}
+    sort = mock.Mock(shares={"threading": 100, "event": 200, "application": 700})
+    profile.add_unsampled(result, sort, cpu_seconds * 1e9)
+    return result
+
+  def test_where_all_time_is_sampled_a_difference_is_one(self):
+    for seconds in (1, 0.98):  # by chance there are more samples than time
+      result = self.compared(seconds)
+      self.assertEqual(result["unsampled"], 0)
+      self.assertEqual(result["accounting_beyond"], {"threading": 0, "event": 10, "application": -10})
+
+  def test_time_without_samples_may_belong_to_any_share(self):
+    result = self.compared(1.25)  # a fifth has none: event has from 16 to 36 %, application from 56 to 76 %
+    self.assertAlmostEqual(result["unsampled"], 20)
+    for difference in result["accounting_beyond"].values():
+      self.assertAlmostEqual(difference, 0)
+    self.assertAlmostEqual(self.compared(1 / 0.95)["accounting_beyond"]["event"], 6)  # from 19 to 24 %
+    self.assertAlmostEqual(self.compared(1 / 0.95)["accounting_beyond"]["application"], -6.5)
 
   def test_windows_are_differences(self):
     after = {1: {"switches": 30}, 2: {"switches": 5}}

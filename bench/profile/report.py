@@ -12,7 +12,7 @@ def write(result, out, symbols=False):
     print(f"profile: {note}", file=out)
   if result["categories"]:
     write_rows(result, out, symbols)
-    write_parts(result["subcategories"], out)
+    write_parts(result, out)
   write_rates(result, out)
   write_accounting(result, out)
 
@@ -27,18 +27,24 @@ def write_rows(result, out, symbols):
     for key, title in members:
       if title:
         print(f"  {title:24} {rows[key]:9.2f}", file=out)
+      if key == "user.thread_overhead":
+        for half, share in result["thread_overhead"].items():
+          print(f"      {share:6.2f}  {half}", file=out)
       if symbols:
         for symbol, file, share in result["functions"][key][:SHOWN]:
           print(f"      {share:6.2f}  {symbol}" + ("" if file == "kernel" else f"  ({file})"), file=out)
 
 
-def write_parts(parts, out):
+def write_parts(result, out):
+  parts = result["subcategories"]
   if not any(parts.values()):
     return
   print("\nthread overhead is", file=out)
-  for part in symbol_table.PARTS:
-    if parts[part]:
-      print(f"  {part:24} {parts[part]:9.2f}", file=out)
+  for half, members in symbol_table.HALVES.items():
+    print(f"{half:40} {result['thread_overhead'][half]:7.2f}", file=out)
+    for part in members:
+      if parts[part]:
+        print(f"  {part:24} {parts[part]:9.2f}", file=out)
 
 
 def write_rates(result, out):
@@ -53,9 +59,15 @@ def write_accounting(result, out):
   own, sampled, difference = (result[key] for key in ("accounting", "accounting_samples", "accounting_difference"))
   if own is None:
     return
-  print(f"\n{'share of the CPU of schedulers, %':36} {'accounting':>10} {'samples':>10} {'difference':>11}", file=out)
+  beyond = result["accounting_beyond"]
+  heads = f"{'accounting':>10} {'samples':>10} {'difference':>11}" + (f" {'beyond':>8}" if beyond else "")
+  print(f"\n{'share of the CPU of schedulers, %':36} {heads}", file=out)
   for share in symbol_table.SHARES:
     line = f"  {share:34} {own[share]:10.2f}"
     if difference:
       line += f" {sampled[share]:10.2f} {difference[share]:+11.2f}"
+    if beyond:
+      line += f" {beyond[share]:+8.2f}"
     print(line, file=out)
+  if beyond:
+    print(f"  {'CPU time that no sample stands for':34} {'':10} {result['unsampled']:10.2f}", file=out)

@@ -26,9 +26,15 @@ ROWS = [
 KEYS = [key for key, _, _ in ROWS]
 GROUPS = list(dict.fromkeys(group for _, group, _ in ROWS))
 
-# The parts of thread overhead.
-PARTS = ["switching and scheduling", "parking and futexes", "workers", "ways in", "handlers", "descriptors",
-         "threads and stacks", "Pthreads", "other libraries"]
+# The halves of thread overhead and their parts. The first half is what the paper calls thread overhead; the second is
+# what answers the program's system calls, most of which is libc's and the application's work in servers without Bobbin.
+HALVES = {
+    "scheduling, switching, synchronization": [
+        "switching and scheduling", "parking and futexes", "workers", "threads and stacks", "Pthreads",
+        "own locks and queues", "other libraries"],
+    "system-call layer": ["ways in", "handlers", "descriptors"],
+}
+PARTS = [part for parts in HALVES.values() for part in parts]
 
 # Bobbin's own shares.
 SHARES = ["threading", "event", "application"]
