@@ -197,7 +197,8 @@ def table_one(page, view):
     overhead = prose.thread_overhead(view, regime)
     if overhead:
       page.text(overhead_text(regime, overhead))
-    differs, beyond = (prose.disagreement(view, regime, kind) for kind in ("accounting_difference", "accounting_beyond"))
+    differs = prose.disagreement(view, regime)
+    beyond = prose.disagreement(view, regime, "accounting_beyond")
     if differs:
       page.text(f"Bobbin's accounting and the samples differ most for {code(differs[0])}, in the share of "
                 f"{html.escape(differs[1])}, by {differs[2]:.2f} points; the aim is at most two. " + (
