@@ -41,10 +41,10 @@ def write_parts(result, out):
     return
   print("\nthread overhead is", file=out)
   for half, members in symbol_table.HALVES.items():
-    print(f"{half:40} {result['thread_overhead'][half]:7.2f}", file=out)
+    print(f"  {half:40} {result['thread_overhead'][half]:9.2f}", file=out)
     for part in members:
       if parts[part]:
-        print(f"  {part:24} {parts[part]:9.2f}", file=out)
+        print(f"    {part:38} {parts[part]:9.2f}", file=out)
 
 
 def write_rates(result, out):
