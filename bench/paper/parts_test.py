@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,10 +19,12 @@ import experiments
 import groups
 import prose
 import regimes
+import report
 import results
 import servers
 import settings
 import store as store_module
+import tables
 import view as view_module
 
 FAMILIES = [family for family in servers.FAMILIES if family.program]
@@ -313,6 +316,45 @@ class Prose(unittest.TestCase):
       return prose.conclusions(self.view(knot, userver), "resident")[0][1]
     self.assertEqual((verdict(80.0, 100.0), verdict(110.0, 100.0)), (prose.HOLDS, prose.FAILS))
     self.assertEqual(prose.conclusions(self.view(1.0, 1.0), "resident")[1][1], prose.OPEN)
+
+  def profiled(self):
+    """Table 1 of Knot, of Knot on kernel threads and of another server."""
+    def taken(narrow, wide, **more):
+      return {"categories": {"user.thread_overhead": narrow + wide, "user.application": 100 - narrow - wide},
+              "thread_overhead": {prose.PAPERS_OVERHEAD: narrow, "system-call layer": wide}, **more}
+    own = {"accounting": {"event": 20, "application": 80}, "accounting_samples": {"event": 15, "application": 85},
+           "accounting_difference": {"event": 5, "application": -5}, "unsampled": 4.75,
+           "accounting_beyond": {"event": 0.96, "application": 0}}
+    of_kind = {"kind": "profile", "round_": 0}
+    return view_module.View([
+        line("knot-nb-15K-25w", profile=taken(1.5, 2.25, **own), **of_kind),
+        line("knot-kernel-threads-2K", family="knot-kernel-threads", profile=taken(7, 0), **of_kind),
+        line("userver-nb-30K-4p", family="userver-nb", profile=taken(0.5, 0), **of_kind)], {})
+
+  def test_thread_overhead_is_the_papers_and_the_wider_one(self):
+    view = self.profiled()
+    self.assertEqual(prose.thread_overhead(view, "resident"), {"knot-nb-15K-25w": (1.5, 3.75)})
+    text = report.overhead_text("resident", prose.thread_overhead(view, "resident"))
+    self.assertIn("1.50\u202f%, which meets it", text)
+    self.assertIn("3.75\u202f%, which misses it", text)
+
+  def test_table_one_has_both_halves_and_how_far_the_accounting_agrees(self):
+    def row(title):
+      found = table[table.index(title):]
+      return re.findall(r">([^<>]+)</td>", found[:found.index("</tr>")])
+    table = tables.table_one(self.profiled(), "resident")
+    self.assertEqual(row("of it " + prose.PAPERS_OVERHEAD)[-3:], ["1.50", "7.00", "0.50"])
+    self.assertEqual(row("of it system-call layer")[-3:], ["2.25", "0.00", "0.00"])
+    self.assertEqual(row("largest difference, points")[-3:], ["5.00", "\u2013", "\u2013"])
+    self.assertEqual(row("CPU time that no sample stands for")[-3:], ["4.75", "\u2013", "\u2013"])
+    self.assertEqual(row("largest difference beyond")[-3:], ["0.96", "\u2013", "\u2013"])
+
+  def test_an_older_profile_without_halves_still_makes_a_table(self):
+    view = self.profiled()
+    for stored in view.lines:
+      del stored["result"]["profile"]["thread_overhead"]
+    self.assertIsNone(prose.thread_overhead(view, "resident"))
+    self.assertIn("thread overhead", tables.table_one(view, "resident"))
 
 
 if __name__ == "__main__":
