@@ -191,7 +191,8 @@ def table_one(page, view):
   page.text("Table 1 of the paper: the servers' CPU time by category, from samples of all their threads under a load "
             "below the capacity of the slowest of Knot's forms, \u00b5server, WatPipe and AMPED, each with all of its "
             "processor; functions are sorted by a table that is part of the source. "
-            "Per cent of the samples. Bobbin's own accounting, kept by the time-stamp counter, stands beside it.")
+            "Per cent of the samples. Debian's programs are stripped, so most of their event loops and queues count "
+            "as application. Bobbin's own accounting, kept by the time-stamp counter, stands beside it.")
   for regime in view.regimes:
     page.table(tables.table_one(view, regime))
     overhead = prose.thread_overhead(view, regime)
