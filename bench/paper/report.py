@@ -203,9 +203,9 @@ def table_one(page, view):
     if differs:
       page.text(f"Bobbin's accounting and the samples differ most for {code(differs[0])}, in the share of "
                 f"{html.escape(differs[1])}, by {differs[2]:.2f} points; the aim is at most two. " + (
-                    "For part of a scheduler's CPU time there is no sample, since the sampling interrupt comes late "
-                    "and meets another process where a scheduler falls asleep. Whatever that time was, "
-                    f"{beyond[2]:.2f} points remain at most ({code(beyond[0])}, {html.escape(beyond[1])})."
+                    "For part of the CPU time of a scheduler that often falls asleep there is no sample. Whatever "
+                    f"that time was, {beyond[2]:.2f} points remain at most ({code(beyond[0])}, "
+                    f"{html.escape(beyond[1])})."
                     if beyond else ""))
 
 
