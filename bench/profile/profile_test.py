@@ -133,6 +133,7 @@ class Sorting(unittest.TestCase):
         ("bench_server::EventLoop::Accept", "userver", application, None),
         ("bench_server::(anonymous namespace)::PollPoller::Wait", "userver", event, None),
         ("bench_server::Connection::Receive", "userver", application, None),
+        ("knot::Lock::LockSlowly", "knot", thread, "own locks and queues"),
         ("bench_server::SharedLock::lock", "userver", thread, "own locks and queues"),
         ("bench_server::Helpers::Flush", "amped", thread, "own locks and queues"),
         ("bench_server::Helpers::Load", "amped", application, None),
