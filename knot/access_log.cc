@@ -2,6 +2,8 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -39,6 +41,20 @@ int OpenForAppending(const char* name) {
   return descriptor;
 }
 
+bool IsPipe(int descriptor) {
+  struct stat status;
+  return fstat(descriptor, &status) == 0 && S_ISFIFO(status.st_mode);
+}
+
+// Returns: the size of the lines at the start of `text` that a pipe takes in one piece, at least
+// one line.
+size_t WholeLines(absl::string_view text) {
+  if (text.size() <= PIPE_BUF) return text.size();
+  size_t end = text.rfind('\n', PIPE_BUF - 1);
+  if (end == absl::string_view::npos) end = text.find('\n');
+  return end == absl::string_view::npos ? text.size() : end + 1;
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<AccessLog>> AccessLog::Open(const std::string& name) {
@@ -58,6 +74,8 @@ absl::StatusOr<std::unique_ptr<AccessLog>> AccessLog::Open(const std::string& na
   }
   return log;
 }
+
+AccessLog::AccessLog(int descriptor) : descriptor_(descriptor), pipe_(IsPipe(descriptor)) {}
 
 AccessLog::~AccessLog() {
   while (!Close(std::chrono::hours(1))) {
@@ -123,7 +141,7 @@ void AccessLog::WriteUntilStopped() {
 
 void AccessLog::WriteOut(absl::string_view text) {
   while (!text.empty()) {
-    ssize_t n = write(descriptor_, text.data(), text.size());
+    ssize_t n = write(descriptor_, text.data(), pipe_ ? WholeLines(text) : text.size());
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) {
       if (!std::exchange(failed_, true)) {

@@ -63,11 +63,12 @@ class AccessLog {
  private:
   static constexpr size_t kCapacity = 1 << 20;
 
-  explicit AccessLog(int descriptor) : descriptor_(descriptor) {}
+  explicit AccessLog(int descriptor);
   void WriteUntilStopped();
   void WriteOut(absl::string_view text);
 
-  int descriptor_;  // -1 once closed
+  int descriptor_;   // -1 once closed
+  const bool pipe_;  // other processes may write to it, too: their lines must not mix
   mutable std::mutex mutex_;
   std::condition_variable wake_;     // the writer: half full, or stopping
   std::condition_variable stopped_;  // Close: the writer has ended

@@ -1,14 +1,17 @@
 // Knot, a web server: one thread a connection, written for plain POSIX threads.
 
 #include <signal.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "knot/options.h"
+#include "knot/orders.h"
+#include "knot/processes.h"
 #include "knot/server.h"
 #include "knot/tuning.h"
 
@@ -24,33 +27,29 @@ int Fail(absl::string_view reason) {
 
 // Must come before threads are made: they inherit the mask, so signals reach only the thread that
 // waits for them.
-sigset_t BlockSignals() {
+void BlockSignals() {
   signal(SIGPIPE, SIG_IGN);
   sigset_t set;
   sigemptyset(&set);
-  for (int number : {SIGTERM, SIGINT, SIGUSR1}) sigaddset(&set, number);
+  for (int number : {SIGTERM, SIGINT, SIGUSR1, SIGCHLD}) sigaddset(&set, number);
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
-  return set;
 }
 
-// Serves until SIGTERM or SIGINT; prints statistics on SIGUSR1.
-void WaitForStop(const knot::Server& server, const sigset_t& signals) {
+// Serves until it is ordered to stop; prints statistics when that is ordered.
+void WaitForStop(const knot::Server& server, knot::Orders& orders) {
   for (;;) {
-    int number = 0;
-    if (sigwait(&signals, &number) != 0) continue;
-    if (number != SIGUSR1) return;
-    server.WriteStatistics(STDERR_FILENO);
+    std::optional<knot::Order> order = orders.Next(-1);
+    if (order == knot::Order::kStop) return;
+    if (order == knot::Order::kStatistics) server.WriteStatistics(STDERR_FILENO);
   }
 }
 
-// Waits for replies under way. Returns: false where a second signal or the deadline ended the wait.
-bool Drain(const knot::Server& server, const sigset_t& signals) {
+// Waits for replies under way. Returns: false where a second order or the deadline ended the wait.
+bool Drain(const knot::Server& server, knot::Orders& orders) {
   constexpr int kStepMs = 20;
   for (int waited_ms = 0; waited_ms < kDrainSeconds * 1000; waited_ms += kStepMs) {
     if (server.Stopped()) return true;
-    timespec step{0, kStepMs * 1'000'000};
-    int number = sigtimedwait(&signals, nullptr, &step);
-    if (number == SIGTERM || number == SIGINT) {
+    if (orders.Next(kStepMs) == knot::Order::kStop) {
       std::fputs("knot: stopped by a second signal, replies under way were cut short\n", stderr);
       return false;
     }
@@ -61,18 +60,31 @@ bool Drain(const knot::Server& server, const sigset_t& signals) {
   return false;
 }
 
-int Serve(const knot::Options& options, const sigset_t& signals) {
-  absl::StatusOr<std::unique_ptr<knot::Server>> started = knot::Server::Start(options);
-  if (!started.ok()) return Fail(started.status().message());
-  knot::Server& server = **started;
-  for (const std::string& warning : {knot::tuning::Describe().warning, server.Warning()}) {
-    if (!warning.empty()) std::fprintf(stderr, "knot: warning: %s\n", warning.c_str());
+absl::StatusOr<std::unique_ptr<knot::Server>> StartServer(const knot::Options& options,
+                                                          const knot::Part& part) {
+  absl::Status tuned = knot::tuning::Apply(options.tuning);
+  if (!tuned.ok()) return tuned;
+  return knot::Server::Start(options, part);
+}
+
+int Serve(const knot::Options& options, const knot::Part& part, knot::Orders orders,
+          const knot::Announce& announce) {
+  absl::StatusOr<std::unique_ptr<knot::Server>> started = StartServer(options, part);
+  if (!started.ok()) {
+    announce({false, absl::StrCat("knot: ", started.status().message(), "\n"), ""});
+    return kExitBadUsage;
   }
-  std::printf("%s\n", server.Summary().c_str());
-  std::fflush(stdout);
-  WaitForStop(server, signals);
+  knot::Server& server = **started;
+  knot::Announcement announcement{true, "", absl::StrCat(server.Summary(), "\n")};
+  for (const std::string& warning : {knot::tuning::Describe().warning, server.Warning()}) {
+    if (!warning.empty()) {
+      absl::StrAppend(&announcement.errors, "knot: warning: ", warning, "\n");
+    }
+  }
+  announce(announcement);
+  WaitForStop(server, orders);
   server.Stop();
-  bool drained = Drain(server, signals);
+  bool drained = Drain(server, orders);
   bool logged = server.CloseLog();
   if (options.stats) server.WriteStatistics(STDERR_FILENO);
   // Threads that are cut short still look at the server, so it must not be destroyed.
@@ -98,8 +110,7 @@ int main(int argc, char** argv) {
     case knot::Options::Action::kServe:
       break;
   }
-  sigset_t signals = BlockSignals();
-  absl::Status tuned = knot::tuning::Apply(options->tuning);
-  if (!tuned.ok()) return Fail(tuned.message());
-  return Serve(*options, signals);
+  BlockSignals();
+  if (options->processes > 1) return knot::ServeByProcesses(*options, Serve);
+  return Serve(*options, {}, knot::Orders::BySignals(), knot::Print);
 }

@@ -68,6 +68,9 @@ ABSL_FLAG(
     "address to listen on, ADDR:PORT or [IPV6]:PORT; may be given more than once; port 0 lets "
     "the system choose");
 ABSL_FLAG(int, threads, 1024, "threads, which is the most connections served at a time");
+ABSL_FLAG(int, processes, 1,
+          "processes that serve, and share the threads and the memory for files evenly: for more "
+          "connections than one process may have open files");
 ABSL_FLAG(Choice<knot::Spawn>, spawn, {knot::Spawn::kPrefork},
           "prefork: make all threads at start; on_demand: make one for each connection");
 ABSL_FLAG(Choice<knot::Send>, send, {knot::Send::kAuto},
@@ -104,6 +107,7 @@ bool IsKnotFlag(const absl::CommandLineFlag& flag) {
 
 absl::Status CheckRanges(const Options& options) {
   absl::Status status = CheckRange("threads", options.threads, 1, 100'000);
+  status.Update(CheckRange("processes", options.processes, 1, 256));
   status.Update(CheckRange("cache_mb", options.cache_mb, 0, 1 << 20));
   status.Update(CheckRange("cache_valid", options.cache_valid, 1, 86'400));
   status.Update(CheckRange("stack_kb", options.stack_kb, 32, 1 << 20));
@@ -134,6 +138,7 @@ Options OptionsFromFlags() {
   if (absl::GetFlag(FLAGS_print_config)) options.action = Options::Action::kPrintConfig;
   options.listen = absl::GetFlag(FLAGS_listen).list;
   options.threads = absl::GetFlag(FLAGS_threads);
+  options.processes = absl::GetFlag(FLAGS_processes);
   options.spawn = absl::GetFlag(FLAGS_spawn).value;
   options.send = absl::GetFlag(FLAGS_send).value;
   options.cache_mb = absl::GetFlag(FLAGS_cache_mb);

@@ -27,6 +27,7 @@ struct Options {
   std::string root;
   std::vector<ListenAddress> listen;
   int threads = 0;
+  int processes = 1;
   Spawn spawn = Spawn::kPrefork;
   Send send = Send::kAuto;
   int cache_mb = 0;

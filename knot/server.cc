@@ -30,7 +30,7 @@ constexpr std::chrono::seconds kLogPatience{5};  // for the disk, or whoever rea
 // Each group has its share, so that groups share nothing.
 FileCache::Limits CacheLimits(const Options& options, int64_t descriptor_limit, int groups) {
   FileCache::Limits limits;
-  limits.bytes = (int64_t{options.cache_mb} << 20) / groups;
+  limits.bytes = (int64_t{options.cache_mb} << 20) / options.processes / groups;
   limits.valid_seconds = options.cache_valid;
   limits.descriptors = CachedDescriptors(descriptor_limit, options.threads) / groups;
   switch (options.send) {
@@ -48,8 +48,8 @@ FileCache::Limits CacheLimits(const Options& options, int64_t descriptor_limit, 
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options) {
-  std::unique_ptr<Server> server(new Server(options));
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options, const Part& part) {
+  std::unique_ptr<Server> server(new Server(options, part));
   server->FitDescriptors();
   absl::Status status = server->OpenRoot();
   if (status.ok()) status = StartClock();
@@ -82,7 +82,8 @@ void Server::FitDescriptors() {
   int fitting = static_cast<int>(std::max(descriptor_limit_ - others, int64_t{1}));
   warning_ = absl::StrCat("the limit of ", descriptor_limit_, " open files is below the ", needed,
                           " that ", options_.threads, " connections can need; at most ", fitting,
-                          " are served at a time; raise it (ulimit -n) or lower --threads");
+                          " are served at a time", part_.number > 0 ? " by each process" : "",
+                          "; raise it (ulimit -n), lower --threads or raise --processes");
   options_.threads = fitting;
 }
 
@@ -108,22 +109,30 @@ absl::Status Server::OpenDoors() {
     groups_[i]->header_timeout_ms = options_.header_timeout * 1000;
     groups_[i]->idle_timeout_ms = options_.idle_timeout * 1000;
   }
-  int doors = groups * static_cast<int>(options_.listen.size());
+  size_t each = part_.sockets.empty() ? groups : part_.sockets[0].size();
+  int doors = static_cast<int>(each * options_.listen.size());
   if (options_.threads < doors) {
     return absl::InvalidArgumentError(
         absl::StrCat("--threads=", options_.threads,
                      ": each address and scheduler needs one, so at least ", doors));
   }
-  for (ListenAddress& address : options_.listen) {
-    absl::StatusOr<std::vector<int>> sockets = Listen(&address, groups, options_.send_timeout);
+  for (size_t address = 0; address < options_.listen.size(); ++address) {
+    absl::StatusOr<std::vector<int>> sockets = SocketsOf(address, groups);
     if (!sockets.ok()) return sockets.status();
-    for (int i = 0; i < groups; ++i) {
+    for (size_t i = 0; i < sockets->size(); ++i) {
+      // Whoever opened them may have expected another number of groups: none goes without threads.
+      int group = static_cast<int>(i) % groups;
       int share = (options_.threads + doors - 1 - static_cast<int>(doors_.size())) / doors;
-      doors_.push_back(std::unique_ptr<Door>(
-          new Door{*this, *groups_[i], i, (*sockets)[i], std::counting_semaphore<>(share)}));
+      doors_.push_back(std::unique_ptr<Door>(new Door{*this, *groups_[group], group, (*sockets)[i],
+                                                      std::counting_semaphore<>(share)}));
     }
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<int>> Server::SocketsOf(size_t address, int groups) {
+  if (!part_.sockets.empty()) return part_.sockets[address];
+  return Listen(&options_.listen[address], groups, options_.send_timeout);
 }
 
 absl::Status Server::MakeThreads() {
@@ -246,6 +255,26 @@ bool Server::CloseLog() {
 }
 
 void Server::WriteStatistics(int fd) const {
+  std::string text = Statistics();
+  if (part_.number == 0) {
+    if (write(fd, text.data(), text.size()) >= 0) tuning::WriteStatistics(fd);
+    return;
+  }
+  // In one piece, since the others write theirs at the same time.
+  text = absl::StrCat("knot: process ", part_.number, " of ", options_.processes, " (", getpid(),
+                      ")\n", text);
+  int ends[2];
+  if (pipe(ends) == 0) {
+    tuning::WriteStatistics(ends[1]);
+    close(ends[1]);
+    char part[4096];
+    for (ssize_t n; (n = read(ends[0], part, sizeof part)) > 0;) text.append(part, n);
+    close(ends[0]);
+  }
+  if (write(fd, text.data(), text.size()) < 0) return;
+}
+
+std::string Server::Statistics() const {
   uint64_t requests = 0, body_bytes = 0, refusals = 0, cut_short = 0, connections = 0, idle = 0,
            open = 0;
   FileCache::Counts files;
@@ -272,8 +301,7 @@ void Server::WriteStatistics(int fd) const {
       " bytes=", files.bytes, " descriptors=", files.descriptors, " loads=", files.loads);
   absl::StrAppend(&text, " checks=", files.checks, " log_dropped=", log_ ? log_->dropped() : 0,
                   "\n");
-  if (write(fd, text.data(), text.size()) < 0) return;
-  tuning::WriteStatistics(fd);
+  return text;
 }
 
 std::string Server::Summary() const {
@@ -283,10 +311,12 @@ std::string Server::Summary() const {
         absl::StrAppend(out, "http://", AddressText(address), "/");
       });
   return absl::StrCat(
-      "knot: ", addresses, " serves ", options_.root, "; threads=", options_.threads,
-      options_.spawn == Spawn::kOnDemand ? " on demand (" : " (", effective.threads,
-      absl::StrCat(", schedulers=", tuning::Groups()), ") workers=", effective.workers,
-      " poller=", effective.poller, " send=", SendName(options_.send));
+      "knot: ", addresses, " serves ", options_.root, "; ",
+      part_.number > 0 ? absl::StrCat("processes=", options_.processes, ", each: ") : "",
+      "threads=", options_.threads, options_.spawn == Spawn::kOnDemand ? " on demand (" : " (",
+      effective.threads, absl::StrCat(", schedulers=", tuning::Groups()),
+      ") workers=", effective.workers, " poller=", effective.poller,
+      " send=", SendName(options_.send));
 }
 
 }  // namespace knot

@@ -16,6 +16,12 @@
 
 namespace knot {
 
+// What one process of several is given.
+struct Part {
+  int number = 0;                         // of the process, from 1; 0: it is the only one
+  std::vector<std::vector<int>> sockets;  // for each address those that listen; none: opens its own
+};
+
 class Server {
  public:
   // Opens the root, the log and the addresses, then makes the threads. Serving has begun when it
@@ -23,7 +29,8 @@ class Server {
   //
   // Requires:  tuning::Apply was called, signals the caller waits for are blocked.
   // Errors:    one line for people, naming what could not be had.
-  static absl::StatusOr<std::unique_ptr<Server>> Start(const Options& options);
+  static absl::StatusOr<std::unique_ptr<Server>> Start(const Options& options,
+                                                       const Part& part = {});
 
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
@@ -42,7 +49,8 @@ class Server {
   // called. Returns: false where it cannot be written out; the server must then not be destroyed.
   bool CloseLog();
 
-  // Writes Knot's counters, then those of the runtime, to descriptor `fd`.
+  // Writes Knot's counters, then those of the runtime, to descriptor `fd`; one process of several
+  // says first which it is.
   void WriteStatistics(int fd) const;
 
   // Returns: the line printed at start: addresses, root, threads, workers, poller, send policy.
@@ -70,10 +78,12 @@ class Server {
     PeerAddress peer;
   };
 
-  explicit Server(const Options& options) : options_(options) {}
+  Server(const Options& options, const Part& part) : options_(options), part_(part) {}
   void FitDescriptors();
   absl::Status OpenRoot();
   absl::Status OpenDoors();
+  absl::StatusOr<std::vector<int>> SocketsOf(size_t address, int groups);
+  std::string Statistics() const;
   absl::Status MakeThreads();
   absl::Status MakeThread(Door& door, void* (*body)(void*), void* argument);
   int Accept(Door& door, PeerAddress* peer);
@@ -84,6 +94,7 @@ class Server {
   static void* ServeAccepted(void* accepted);
 
   Options options_;
+  const Part part_;
   int root_ = -1;
   int64_t descriptor_limit_ = 0;
   std::string warning_;

@@ -45,6 +45,9 @@ Effective Describe();
 // Returns: how many groups of threads run in parallel and share nothing; 1 on kernel threads.
 int Groups();
 
+// Returns: what Groups() will be after Apply(settings), by all that is known before it.
+int ExpectedGroups(const Settings& settings);
+
 // Places the next thread made by the caller in group `group`, 0 <= group < Groups().
 void PlaceNextThread(int group);
 

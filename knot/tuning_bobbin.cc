@@ -1,3 +1,6 @@
+#include <unistd.h>
+
+#include <algorithm>
 #include <cerrno>
 
 #include "absl/strings/str_cat.h"
@@ -59,6 +62,13 @@ Effective Describe() {
 }
 
 int Groups() { return bobbin::Active() ? bobbin::CurrentOptions().schedulers : 1; }
+
+int ExpectedGroups(const Settings& settings) {
+  if (!bobbin::Active()) return 1;
+  int schedulers = settings.schedulers;
+  if (schedulers == 0) schedulers = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
+  return std::clamp(schedulers, 1, bobbin::kMaxSchedulers);
+}
 
 void PlaceNextThread(int group) { bobbin::PlaceNextThread(group); }
 

@@ -8,6 +8,8 @@ Effective Describe() { return {"kernel threads", "none", "none", ""}; }
 
 int Groups() { return 1; }
 
+int ExpectedGroups(const Settings&) { return 1; }
+
 void PlaceNextThread(int) {}
 
 void WriteStatistics(int) {}

@@ -9,7 +9,9 @@
 
 #include <chrono>
 #include <regex>
+#include <sstream>
 #include <string>
+#include <thread>
 
 #include "knot/clock.h"
 #include "tests/knot/support/server_process.h"
@@ -116,6 +118,41 @@ TEST_F(AccessLogFile, IsNoFifoWithoutAReader) {
 TEST(AccessLogOpening, ReportsWhatCannotBeOpened) {
   auto log = AccessLog::Open("/no/such/directory/log");
   EXPECT_NE(log.status().message().find("/no/such/directory/log"), absl::string_view::npos);
+}
+
+// Two that write to one pipe stand for two processes.
+TEST_F(AccessLogFile, KeepsLinesWholeInAPipeThatOthersWriteTo) {
+  std::string name = directory_ / "fifo";
+  ASSERT_EQ(mkfifo(name.c_str(), 0600), 0);
+  int reader = open(name.c_str(), O_RDONLY | O_NONBLOCK);
+  ASSERT_EQ(fcntl(reader, F_SETFL, 0), 0);
+  auto one = AccessLog::Open(name), other = AccessLog::Open(name);
+  ASSERT_TRUE(one.ok() && other.ok());
+  constexpr int kLines = 3000;  // more than a pipe holds, so that writes wait halfway
+  for (int i = 0; i < kLines; ++i) {
+    (*one)->Append({peer_, "GET /one HTTP/1.1", 200, 1, "", "one"});
+    (*other)->Append({peer_, "GET /other HTTP/1.1", 200, 1, "", "other"});
+  }
+  std::thread closer([&] { EXPECT_TRUE((*one)->Close(kPatience)); });
+  std::thread closer_of_other([&] { EXPECT_TRUE((*other)->Close(kPatience)); });
+  std::string text;
+  char part[4096];
+  for (ssize_t n; (n = read(reader, part, sizeof part)) > 0;) {
+    text.append(part, n);
+    usleep(3000);  // slower than they write, so that both have begun
+  }
+  closer.join();
+  closer_of_other.join();
+  close(reader);
+  std::istringstream lines(text);
+  int ones = 0, others = 0;
+  for (std::string line; std::getline(lines, line);) {
+    bool whole = line.starts_with("192.0.2.1 - - [");
+    if (whole && line.ends_with("] \"GET /one HTTP/1.1\" 200 1 \"-\" \"one\"")) ++ones;
+    if (whole && line.ends_with("] \"GET /other HTTP/1.1\" 200 1 \"-\" \"other\"")) ++others;
+  }
+  EXPECT_EQ(ones, kLines);
+  EXPECT_EQ(others, kLines);
 }
 
 }  // namespace

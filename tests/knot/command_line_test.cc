@@ -46,6 +46,8 @@ TEST_P(CommandLine, RefusesWrongFlagsAndValues) {
   ExpectOneLineAndStatus2({"--threads=0"}, "between 1 and 100000");
   ExpectOneLineAndStatus2({"--threads=100001"}, "between 1 and 100000");
   ExpectOneLineAndStatus2({"--threads="}, "--threads=");
+  ExpectOneLineAndStatus2({"--processes=0"}, "between 1 and 256");
+  ExpectOneLineAndStatus2({"--processes=257"}, "between 1 and 256");
   ExpectOneLineAndStatus2({"--send=fast"}, "auto, cache, nonblocking, blocking, poll, inline");
   ExpectOneLineAndStatus2({"--spawn=maybe"}, "prefork, on_demand");
   ExpectOneLineAndStatus2({"--poller=kqueue"}, "epoll, poll");
@@ -90,9 +92,10 @@ TEST_P(CommandLine, ListsItsFlagsAndNoOthers) {
   Result result = Run({"--help"});
   EXPECT_EQ(result.status, 0);
   EXPECT_EQ(result.err, "");
-  for (const char* flag : {"accept", "access_log", "cache_mb", "cache_valid", "header_timeout", "idle_timeout",
-                           "listen", "poller", "print_config", "schedulers", "send", "send_timeout",
-                           "spawn", "stack_kb", "stats", "threads", "version", "workers"}) {
+  for (const char* flag :
+       {"accept", "access_log", "cache_mb", "cache_valid", "header_timeout", "idle_timeout",
+        "listen", "poller", "print_config", "processes", "schedulers", "send", "send_timeout",
+        "spawn", "stack_kb", "stats", "threads", "version", "workers"}) {
     EXPECT_NE(result.out.find(std::string("\n  --") + flag), std::string::npos) << flag;
   }
   EXPECT_EQ(result.out.find("flagfile"), std::string::npos);
