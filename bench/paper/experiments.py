@@ -19,6 +19,7 @@ SCALING_SHARE = 0.5  # of the capacity
 SCALING_OFF = 0.1  # of the calibrated off-times: the load's own connections are to be few beside those held
 MOST_KERNEL_THREADS = 10000
 SPARE_CONNECTIONS = 100
+UNEVEN = 1.05  # what a process may get of connections that the kernel spreads by hashes, over its part
 # In a quick run.
 QUICK_TABLE = ("knot-c", "knot-nb", "knot-b", "knot-inline", "knot-auto", "userver-nb", "userver-b",
                "userver-shared-nb", "watpipe")
@@ -147,14 +148,17 @@ class Plan:
     levels = list(self.settings.connections)
     if family.kernel_threads:
       return levels[:1] + [min(levels[-1], MOST_KERNEL_THREADS)]
-    return levels + [2 * levels[-1]] if family.separate else levels
+    return levels + [2 * levels[-1]] if family.separate or family.spread else levels
 
   def configured(self, family, connections=0, workers=0, cache=0):
     most = servers.most_connections(family, self.descriptors, workers or 1)
-    return servers.configuration(family, connections=min(connections, most), workers=workers, cache_mb=cache)
+    connections = min(connections, most)
+    return servers.configuration(family, servers.processes_for(family, self.descriptors, connections),
+                                 connections=connections, workers=workers, cache_mb=cache)
 
   def default(self, family):
-    level = self.levels(family)[-1]
+    # One process where that will do.
+    level = self.settings.connections[-1] if family.spread else self.levels(family)[-1]
     return self.configured(family, level, family.default, family.cache[-2] if family.cache else 0)
 
   def coarse_matrix(self, regime, family):
@@ -276,7 +280,8 @@ class Plan:
   def holding(self, regime, family, held, load=0):
     """The best tuning, with room for connections that are held and for those of a load; None where it cannot have it.
 
-    Processes that share a listening socket do not share connections evenly, so each gets room for more than its part.
+    Processes that share a listening socket do not share connections evenly, so each gets room for more than its part;
+    those that have one each share them nearly so.
     """
     best = self.best(regime, family)
     workers = best.get(servers.WORKERS)
@@ -284,6 +289,8 @@ class Plan:
     if wanted > servers.most_connections(family, self.descriptors, workers or 1):
       return None
     room = 2 * wanted if family.separate else wanted
+    if servers.processes_for(family, self.descriptors, wanted) > 1:
+      room = int(wanted * UNEVEN)
     if load:
       room = max(room, best.get(servers.CONNECTIONS))
     return self.configured(family, room, workers, best.get(servers.CACHE))

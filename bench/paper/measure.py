@@ -146,7 +146,7 @@ def fewer(configuration):
   """The same with room for a fifth of the connections: a server may have a thread for each."""
   values = dict(configuration.parameters)
   values[servers.CONNECTIONS] = max(1, values[servers.CONNECTIONS] // FEWER, 2 * values.get(servers.WORKERS, 0))
-  return servers.configuration(configuration.family, **values)
+  return servers.configuration(configuration.family, configuration.processes, **values)
 
 
 def measure_window(machine, server, point):

@@ -17,6 +17,7 @@ sys.path.insert(0, HERE)
 import calibrate
 import experiments
 import groups
+import measure
 import prose
 import regimes
 import report
@@ -235,11 +236,24 @@ class Rates(TemporaryTest):
     plan = self.plan()
     for family in FAMILIES:
       for c in plan.coarse_matrix("resident", family):
-        workers = c.get(servers.WORKERS, 1) if family.separate else 1
-        self.assertLessEqual(c.get(servers.CONNECTIONS), workers * (20000 - servers.SPARE_DESCRIPTORS), c.name)
+        processes = c.get(servers.WORKERS, 1) if family.separate else c.processes
+        self.assertLessEqual(c.get(servers.CONNECTIONS), processes * (20000 - servers.SPARE_DESCRIPTORS), c.name)
     held = {p.configuration.family.name for p in plan.scaling("resident") if p.held == 30000}
-    self.assertIn("userver-nb", held)
-    self.assertNotIn("knot-nb", held)
+    self.assertTrue({"userver-nb", "knot-nb"} <= held)
+    self.assertFalse({"watpipe", "knot-kernel-threads"} & held)
+
+  def test_knot_is_several_processes_only_where_one_has_too_few_descriptors(self):
+    plan = self.plan()
+    knot = servers.BY_NAME["knot-nb"]
+    names = {c.name for c in plan.coarse_matrix("resident", knot)}
+    self.assertTrue({"knot-nb-15K-25w", "knot-nb-30K-25w-2p"} <= names, names)
+    self.assertEqual(plan.default(knot).name, "knot-nb-15K-25w")
+    c = next(p.configuration for p in plan.scaling("resident")
+             if p.held == 30000 and p.configuration.family == knot)
+    self.assertGreater(c.get(servers.CONNECTIONS), 30000)  # chance does not halve them
+    place = servers.Place("bin", "root", 1, "work", 20000, 1, 1)
+    self.assertIn(f"--processes={c.processes}", c.command(place))
+    self.assertEqual(measure.fewer(c).processes, c.processes)
 
   def test_the_fine_matrix_lies_between_the_best_and_its_neighbours(self):
     plan = self.plan()

@@ -1,7 +1,9 @@
 """The servers that are compared: the parameters each is tuned by, its name in legends, and how it is started.
 
 A family is a server in one form, such as Knot with non-blocking sendfile. With values for its parameters it is a
-configuration, named as in the paper: knot-nb-15K-25w is Knot, non-blocking, 15,000 threads, 25 workers.
+configuration, named as in the paper: knot-nb-15K-25w is Knot, non-blocking, 15,000 threads, 25 workers. Where one
+process could not have the descriptors, the last part is the number of processes that share the threads, each with so
+many workers: knot-nb-30K-25w-2p.
 """
 
 import dataclasses
@@ -9,7 +11,9 @@ import os
 from typing import Callable
 
 CONNECTIONS, WORKERS, CACHE = "connections", "workers", "cache_mb"
+PROCESSES = "processes"
 IDLE_SECONDS = 3600  # an idle connection is the client's to close, as in the configurations of Debian's servers
+MOST_PROCESSES = 4  # that the connections of one server are spread over for want of descriptors
 SPARE_DESCRIPTORS = 1200  # of a process, for files that are open, listening sockets, logs
 RESIDENT, PRESSURE = "resident", "pressure"
 REGIMES = (RESIDENT, PRESSURE)
@@ -50,6 +54,7 @@ class Family:
   default: int = 0  # workers where nothing was tuned
   cache: tuple = ()  # sizes of the cache, MiB
   separate: bool = False  # each worker has a descriptor table of its own
+  spread: bool = False  # can be started as several processes, which share its connections out
   most: int = 0  # connections that it can be told to hold; 0: as many as descriptors allow
   tuned: bool = False
   kernel_threads: bool = False  # a kernel thread a connection, so the number is kept lower
@@ -64,6 +69,7 @@ class Family:
 class Configuration:
   family: Family
   parameters: tuple  # of (name, value)
+  processes: int = 1  # that share its connections out
 
   def get(self, name, default=0):
     return dict(self.parameters).get(name, default)
@@ -77,26 +83,33 @@ class Configuration:
       parts.append(f"{self.get(WORKERS)}{self.family.letter}")
     if CACHE in dict(self.parameters):
       parts.append(f"{self.get(CACHE)}MB")
+    if self.processes > 1:
+      parts.append(f"{self.processes}p")
     return "-".join(parts)
 
   def command(self, place):
-    return self.family.command(place, dict(self.parameters))
+    return self.family.command(place, {**dict(self.parameters), PROCESSES: self.processes})
 
 
 def thousands(number):
   return f"{number / 1000:g}K" if number >= 1000 else str(number)
 
 
-def configuration(family, **parameters):
+def configuration(family, processes=1, **parameters):
   wanted = (CONNECTIONS, WORKERS, CACHE)
-  return Configuration(family, tuple((name, parameters[name]) for name in wanted if parameters.get(name)))
+  return Configuration(family, tuple((name, parameters[name]) for name in wanted if parameters.get(name)), processes)
 
 
 def most_connections(family, descriptors, workers=1):
   """What a configuration can hold at all, by the descriptors that a process may have."""
   each = descriptors - SPARE_DESCRIPTORS
-  most = max(1, each * workers if family.separate else each)
+  most = max(1, each * (workers if family.separate else MOST_PROCESSES if family.spread else 1))
   return min(most, family.most or most)
+
+
+def processes_for(family, descriptors, connections):
+  """How many processes a server needs to have so many connections."""
+  return -(-connections // max(1, descriptors - SPARE_DESCRIPTORS)) if family.spread else 1
 
 
 # -- command lines ----------------------------------------------------------------------------------------------------
@@ -108,6 +121,8 @@ def knot(send, program="knot"):
              f"--idle_timeout={IDLE_SECONDS}"]
     if values.get(WORKERS):
       flags.append(f"--workers={values[WORKERS]}")
+    if values[PROCESSES] > 1:
+      flags.append(f"--processes={values[PROCESSES]}")
     if values.get(CACHE):
       flags.append(f"--cache_mb={values[CACHE]}")
     return [place.program(program), place.root, place.listen] + flags
@@ -159,7 +174,7 @@ def debian(name):
 
 def knot_family(form, send, title, **others):
   return Family(f"knot-{form}", "knot", title, knot(send), program="knot", arch="T/Conn", letter="w", tuned=True,
-                **others)
+                spread=True, **others)
 
 
 def userver_family(name, mode, sendfile, events, title, grid, default, **others):
