@@ -65,16 +65,21 @@ def count_closed(connections):
   return len(poll.poll(0))
 
 
+def say(text):
+  """Says a line in one piece, since the parts share standard output."""
+  os.write(1, f"{text}\n".encode())
+
+
 def serve_part(port, count, path, source):
   """One process's part: says how it went on standard output, waits for the end of input, says how many were closed."""
   try:
     connections = open_all(port, count, path, source)
   except (OSError, ValueError, KeyError) as error:
-    print(f"failed {error}", flush=True)
+    say(f"failed {error}")
     return 1
-  print("ready", flush=True)
+  say("ready")
   sys.stdin.read()
-  print(f"closed {count_closed(connections)}", flush=True)
+  say(f"closed {count_closed(connections)}")
   return 0
 
 

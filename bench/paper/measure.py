@@ -270,7 +270,11 @@ class Holder:
   def release(self):
     """Closes the connections. Returns how many the server had closed before."""
     self._process.stdin.close()
-    return sum(int(re.match(r"closed (\d+)", line)[1]) for line in self.expect(30))
+    said = [(line, re.fullmatch(r"closed (\d+)", line)) for line in self.expect(30)]
+    wrong = [line for line, closed in said if not closed]
+    if wrong:
+      raise PointError(f"the helper that holds connections said {wrong[0]!r}")
+    return sum(int(closed[1]) for _, closed in said)
 
 
 @contextlib.contextmanager
