@@ -13,7 +13,12 @@ import results
 import servers
 import settings as settings_module
 
-LINES = 5  # in a tuning figure
+CALIBRATION_SECONDS = 60
+LEAST_ROUND = 0.3  # of a round: less is not begun at the end of a budget
+# Of the capacity, in rounds of those who decide the claim: below saturation, at it, at overload.
+CLAIM_FRACTIONS = (0.75, 1.0, 1.5)
+CONTENDERS = 3  # of Knot's forms, and of the paper's other servers
+NEAR = 0.85  # of Knot's throughput: Debian's servers below are not close
 TABLE_SHARE = 0.8  # of the capacity of the slowest server that passes
 SCALING_SHARE = 0.5  # of the capacity
 SCALING_OFF = 0.1  # of the calibrated off-times: the load's own connections are to be few beside those held
@@ -22,7 +27,7 @@ SPARE_CONNECTIONS = 100
 UNEVEN = 1.05  # what a process may get of connections that the kernel spreads by hashes, over its part
 # In a quick run.
 QUICK_TABLE = ("knot-c", "knot-nb", "knot-b", "knot-inline", "knot-auto", "userver-nb", "userver-b",
-               "userver-shared-nb", "watpipe")
+               "userver-shared-nb", "watpipe", "amped")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,11 +108,13 @@ class Plan:
       yield f"calibration, {regime}", lambda regime=regime: regime
       yield f"tuning, {regime}", lambda regime=regime: self.coarse(regime)
       yield f"fine tuning, {regime}", lambda regime=regime: self.fine(regime)
-      yield f"tuning figures, {regime}", lambda regime=regime: self.lines(regime)
-      yield f"comparison, {regime}", lambda regime=regime: self.comparison(regime)
+      yield f"comparison, {regime}", lambda regime=regime: self.round(regime, 1)
       yield f"Table 1, {regime}", lambda regime=regime: self.table(regime)
-      yield f"connection scaling, {regime}", lambda regime=regime: self.scaling(regime)
+    # Last what the claim does not need, should time run out.
+    yield f"connection scaling, {first}", lambda: self.scaling(first)
     yield "idle memory", lambda: self.memory(first)
+    for regime in self.settings.regimes:
+      yield f"tuning figures, {regime}", lambda regime=regime: self.lines(regime)
 
   # -- what is known ----
 
@@ -170,20 +177,35 @@ class Plan:
     levels = self.levels(family)
     if regime != self.settings.regimes[0]:
       levels = levels[1:]  # what too few connections do is seen in the first
-    return unique(self.configured(family, *values)
-                  for values in itertools.product(levels, family.grid or (family.default,), family.cache or (0,)))
+    grid, cache = family.grid or (family.default,), family.cache or (0,)
+    if self.settings.whole_matrices:
+      return unique(self.configured(family, *values) for values in itertools.product(levels, grid, cache))
+    return self.cross(family, levels, grid, cache)
+
+  def cross(self, family, levels, grid, cache):
+    """The default, and those that differ from it in one parameter. Of servers that the paper has no figure of only the
+    neighbours, and in the number of workers alone if they have any."""
+    middle = (self.default(family).get(servers.CONNECTIONS), family.default, cache[-2] if len(cache) > 1 else cache[0])
+    if not family.figure and len(grid) > 1:
+      at = grid.index(family.default)
+      levels, grid = levels[-1:], grid[max(0, at - 1):at + 2]
+    found = [middle]
+    for place, values in enumerate((levels, grid, cache)):
+      found += [middle[:place] + (value,) + middle[place + 1:] for value in values]
+    return unique(self.configured(family, *values) for values in found)
 
   def fine_matrix(self, regime, family):
     """Half-way, by ratio, from the best of the coarse matrix to its neighbours in each parameter."""
     coarse = self.coarse_matrix(regime, family)
-    if not family.tuned or self.settings.quick:
+    few = not self.settings.whole_matrices and not family.figure
+    if not family.tuned or self.settings.quick or few:
       return []
     chosen = results.best(self.rows(), regime, [c.name for c in coarse], self.overload_rate(regime))
     best = next((c for c in coarse if c.name == chosen), self.default(family))
     found = []
     for name, values in ((servers.CONNECTIONS, self.levels(family)), (servers.WORKERS, family.grid),
                          (servers.CACHE, family.cache)):
-      for value in between(values, best.get(name)) if best.get(name) else ():
+      for value in between(values, best.get(name)) if best.get(name) and name in self.settings.fine else ():
         changed = {**dict(best.parameters), name: value}
         found.append(self.configured(family, changed.get(servers.CONNECTIONS, 0), changed.get(servers.WORKERS, 0),
                                      changed.get(servers.CACHE, 0)))
@@ -196,7 +218,7 @@ class Plan:
             if sum(a != b for a, b in zip(c.parameters, best.parameters)) == 1]
     if family.cache:  # what the figure is about, first
       near.sort(key=lambda c: c.get(servers.CACHE) == best.get(servers.CACHE))
-    return [best] + near[:LINES - 1]
+    return [best] + near[:self.settings.lines - 1]
 
   # -- stages ----
 
@@ -207,10 +229,12 @@ class Plan:
     return [self.check_point(family, regime) for family in self.families]
 
   def load_points(self, regime, configurations, fractions, round_=0, kind="load"):
-    known = self.calibration(regime)
+    known, settings = self.calibration(regime), self.settings
+    compared = round_ or settings.quick
+    warmup = settings.warmup if compared else settings.tuning_warmup or settings.warmup
+    duration = settings.duration if compared else settings.tuning_duration or settings.duration
     return [Point(kind, c, regime, self.rate(regime, fraction), fraction, known.off_scale, known.share, round_,
-                  warmup=self.settings.warmup, duration=self.settings.duration)
-            for fraction in fractions for c in configurations]
+                  warmup=warmup, duration=duration) for fraction in fractions for c in configurations]
 
   def tuned(self, regime):
     """The families whose matrices are wanted: all, or those of the figures that are."""
@@ -240,21 +264,43 @@ class Plan:
     compared = bool(self.figures & {"fig7", "fig8"})  # then the comparison has the curve of the best
     shown = [c for family in self.tuned(regime) if family.figure in self.figures
              for c in self.line_configurations(regime, family)[int(compared):]]
-    return self.load_points(regime, shown, self.settings.fractions, self.tuning_round())
+    return self.load_points(regime, shown, self.settings.line_fractions or self.settings.fractions,
+                            self.tuning_round())
 
-  def comparison(self, regime):
-    """All servers at each rate in turn, in an order that rotates, round by round."""
+  def round(self, regime, number, whole=True):
+    """One round of the comparison: at each rate the servers in turn, in an order that rotates. `whole`: all of them at
+    all rates, else those who decide the claim where it is decided."""
     if not self.figures & {"fig7", "fig8"}:
       return []
-    best = [self.best(regime, family) for family in self.running(regime)]
+    best = [self.best(regime, family) for family in (self.running(regime) if whole else self.contenders(regime))]
     fractions = self.settings.fractions
+    if not whole:
+      fractions = tuple(f for f in fractions if f in CLAIM_FRACTIONS) or fractions
     if self.settings.quick and regime != self.settings.regimes[0]:
       fractions = fractions[-1:]
     points = []
-    for turn, (round_, fraction) in enumerate(itertools.product(range(1, self.settings.rounds + 1), fractions)):
+    # Overload first, should time run out: the claim is about that.
+    for turn, fraction in enumerate(reversed(fractions), (number - 1) * len(fractions)):
       first = turn * 7 % max(1, len(best))  # neighbours change, too, where this has no divisor in common with it
-      points += self.load_points(regime, best[first:] + best[:first], (fraction,), round_)
+      points += self.load_points(regime, best[first:] + best[:first], (fraction,), number)
     return points
+
+  def contenders(self, regime):
+    """Those between whom the claim is decided, by the first round: the best of Knot's forms and of the paper's other
+    servers, by throughput at overload, and those of Debian's that are not far behind."""
+    reached = {}
+    for row in results.loads(self.rows(), regime):
+      if row["round"] and row["rate"] == self.overload_rate(regime) and row["verified"]:
+        reached[row["server"]] = row["first"] or 0
+    def throughput(family):
+      return reached.get(self.best(regime, family).name, 0)
+    running = sorted(self.running(regime), key=throughput, reverse=True)
+    knots = [f for f in running if f.group == "knot" and not f.kernel_threads][:CONTENDERS]
+    rivals = [f for f in running if f.group in servers.RIVALS][:CONTENDERS]
+    near = NEAR * max(map(throughput, knots), default=0)
+    picks = [f for f in running if f.name in servers.PICKS and throughput(f) >= near]
+    chosen = knots + rivals + picks
+    return [family for family in self.running(regime) if family in chosen]
 
   def table_rate(self, regime):
     """Below the capacity of the slowest of the paper's servers that passes; here with all of a processor, since
@@ -309,7 +355,8 @@ class Plan:
       found = [c for c in found if c is not None]
       first = turn * 7 % max(1, len(found))
       points += [Point("scaling", c, regime, rate, SCALING_SHARE, known.off_scale * SCALING_OFF, known.share,
-                       held=held, warmup=self.settings.warmup, duration=self.settings.duration)
+                       held=held, warmup=self.settings.tuning_warmup or self.settings.warmup,
+                       duration=self.settings.tuning_duration or self.settings.duration)
                  for c in found[first:] + found[:first]]
     return points
 
@@ -332,7 +379,9 @@ class Plan:
     if point.kind == "memory":
       return 4 + point.held / 4000
     held = point.held / 4000
-    return point.warmup + point.duration + held + settings_module.overhead(self.settings, point.fraction)
+    sampled = 1.5 if point.profiled else 0
+    return (point.warmup + point.duration + held + sampled
+            + settings_module.overhead(self.settings, point.fraction, point.regime))
 
 
 def unique(configurations):

@@ -44,6 +44,7 @@ class Limits:
   def __init__(self, *limits, hierarchies=HIERARCHIES):
     self._folders = {}  # folder: ((file, text), ...)
     self.version = 0
+    self.kept = False
     for limit in limits:
       folder, files, self.version = self._find(limit, hierarchies)
       self._folders[folder] = self._folders.get(folder, ()) + files
@@ -52,14 +53,30 @@ class Limits:
   def around(self):
     """Yields the command that a server's own is to follow."""
     made = []
+    entered = list(self._folders)
     try:
       for folder, files in self._folders.items():
-        make(folder, files)
-        made.append(folder)
-      yield ("sh", "-c", ENTER, "sh", *made, "--") if made else ()
+        if not os.path.isdir(folder):  # else it is kept
+          make(folder, files)
+          made.append(folder)
+      yield ("sh", "-c", ENTER, "sh", *entered, "--") if entered else ()
     finally:
       for folder in made:
         remove(folder)
+
+  def keep(self):
+    """Makes the groups and keeps them, and with them the page cache that is charged to them, until drop(). Only where
+    each kind of limit has groups of its own, since others join with theirs."""
+    if self.version == 1 and not self.kept:
+      for folder, files in self._folders.items():
+        make(folder, files)
+      self.kept = True
+
+  def drop(self):
+    if self.kept:
+      for folder in self._folders:
+        remove(folder)
+      self.kept = False
 
   @staticmethod
   def _find(limit, hierarchies):

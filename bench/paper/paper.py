@@ -16,7 +16,9 @@ import shutil
 import signal
 import sys
 
+import budget
 import experiments
+import keep
 import load
 import measure
 import processes
@@ -27,8 +29,8 @@ import servers
 import settings as settings_module
 import store as store_module
 
+SOURCE = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../.."))
 FILE_SET_SPARE = 256 << 20  # left free on the disk beside the file set
-SHORTEST, LONGEST = 4.0, 30.0  # of a measured window, by the budget
 DEFAULT_HOURS = 4.0
 USAGE_ERROR = 2
 
@@ -61,13 +63,15 @@ def make_parser():
                       help="figures and servers by name, also separated by commas; --list has them (default: all)")
   parser.add_argument("--list", action="store_true", help="list figures and servers and exit")
   parser.add_argument("--regime", choices=servers.REGIMES, help="one regime instead of both")
-  parser.add_argument("--hours", type=positive, help="budget (default 4): how long each point is measured follows "
-                      "from it, unless --duration says that; no bound with --quick")
+  parser.add_argument("--plan", action="store_true", help="print the stages with their points and minutes and exit")
+  parser.add_argument("--hours", type=positive, help="budget of all runs into DIR (default 4, no bound with --quick or "
+                      "--duration): everything is measured once, then rounds of the comparison are added until it ends")
   parser.add_argument("--duration", type=positive, help="seconds a point is measured (default: by --hours; "
                       "--quick 0.8)")
-  parser.add_argument("--warmup", type=positive, help="seconds before that (default 3; --quick 0.4)")
+  parser.add_argument("--warmup", type=positive, help="seconds before that (default: by --hours; --quick 0.4)")
   parser.add_argument("--timeout", type=positive, help="seconds a client waits for a reply (default 15; --quick 3)")
-  parser.add_argument("--rounds", type=whole, help="rounds of the comparison (default 3; --quick 1)")
+  parser.add_argument("--rounds", type=whole, help="rounds of the comparison, at most (default: as the budget "
+                      "allows; 3 without one; --quick 1)")
   parser.add_argument("--directories", type=whole, help="of the file set, 4.9 MB each (default 680; --quick 40)")
   parser.add_argument("--files", metavar="ROOT", help="where the file set is or is made (default: in build/)")
   parser.add_argument("--off_scale", type=positive, help="scale of the sessions' off-times (default: calibrated)")
@@ -80,6 +84,8 @@ def make_parser():
   parser.add_argument("--port", type=whole, help="of the servers (default: a free one for each point)")
   parser.add_argument("--restart", action="store_true", help="begin anew; the old points are kept beside the new")
   parser.add_argument("--report_only", action="store_true", help="measure nothing, write the report anew")
+  parser.add_argument("--keep", action="store_true", help="also keep the run in docs/results/, and write what it found "
+                      "into README.md and docs/benchmarks.md")
   return parser
 
 
@@ -124,33 +130,31 @@ def make_settings(args):
   return chosen
 
 
-def fit_budget(plan, hours):
-  """Returns the settings with the measured window, and if need be the rounds, that fit so many hours."""
-  settings = plan.settings
-  for rounds in range(settings.rounds, 0, -1):
-    plan.settings = dataclasses.replace(settings, rounds=rounds, duration=0.0)
-    points = all_points(plan)
-    fixed = sum(map(plan.seconds, points))
-    windows = sum(1 for point in points if point.duration or point.rate)
-    # Fine matrices are not known yet; they are about a quarter of the coarse ones.
-    duration = (3600 * hours - 1.1 * fixed) / max(1, 1.1 * windows)
-    if duration >= SHORTEST or rounds == 1:
-      return dataclasses.replace(settings, rounds=rounds,
-                                 duration=float(f"{min(LONGEST, max(SHORTEST, duration)):.2g}"))
-  return settings
+def given_of(args):
+  """Settings that follow from a budget, as far as the user gave them."""
+  return {name: getattr(args, name) for name in ("duration", "warmup", "rounds") if getattr(args, name) is not None}
 
 
-def budgeted(plan, hours):
-  """What fits the budget, as it was found when it was first asked for: later runs may have fewer points left."""
+def budgeted(plan, args):
+  """What fits the budget, as it was found when it was first asked for: the points of one directory are of one kind."""
   if not plan.store.is_done("budget"):
-    fitted = fit_budget(plan, hours)
-    plan.store.add("budget", {"kind": "budget"}, {"rounds": fitted.rounds, "duration": fitted.duration})
-  return dataclasses.replace(plan.settings, **plan.store.result("budget"))
+    fitted = budget.fit(plan, args.hours, given_of(args))
+    plan.store.add("budget", {"kind": "budget"}, {name: getattr(fitted, name) for name in budget.FOLLOWS})
+  stored = {name: tuple(value) if isinstance(value, list) else value
+            for name, value in plan.store.result("budget").items()}
+  return dataclasses.replace(plan.settings, rounds=args.rounds or budget.MOST_ROUNDS, **stored)
 
 
-def all_points(plan):
-  points = [point for title, stage in plan.stages() if not title.startswith("calibration") for point in stage()]
-  return experiments.unique(points)
+def print_plan(args, settings, families, figures):
+  """What would be measured, and how long that would take."""
+  plan = experiments.Plan(settings, budget.Unmeasured(), families, figures, processes.raise_descriptor_limit())
+  if args.hours:
+    fitted = budget.fit(plan, args.hours, given_of(args))
+    plan.settings = dataclasses.replace(fitted, rounds=args.rounds or budget.MOST_ROUNDS)
+  print("\n".join(budget.table(plan, args.hours)))
+  print(f"A point of the comparison is measured for {plan.settings.duration:g} s after {plan.settings.warmup:g} s, one "
+        f"of tuning for {plan.settings.tuning_duration or plan.settings.duration:g} s. A file set that is not there "
+        "yet takes half a minute more.")
 
 
 def make_files(tool, root, directories, progress):
@@ -197,31 +201,43 @@ def check_tools(binaries):
 def recorded(args, settings):
   values = settings.recorded()
   if args.hours:
-    del values["duration"], values["rounds"]
-    values["hours"] = args.hours
+    # A budget may be raised to go on; what follows from it is kept with the points.
+    for name in set(budget.FOLLOWS + ("rounds",)) - given_of(args).keys():
+      values.pop(name, None)
+    values["budget"] = True
   return values
 
 
 def measure_all(args, settings, store, families, figures, progress):
   """Runs the plan. Returns the keys of points that failed."""
+  clock = budget.Clock(args.hours, store.spent)
   check_tools(args.bin)
   descriptors = processes.raise_descriptor_limit()
   plan = experiments.Plan(settings, store, families, figures, descriptors)
   if args.hours:
-    plan.settings = settings = budgeted(plan, args.hours)
-    progress.say(f"{settings.duration:g} s a point, {settings.rounds} rounds")
+    plan.settings = settings = budgeted(plan, args)
+    progress.say(f"{settings.duration:g} s a point of the comparison")
   tool = load.Tool(args.bin, settings.generator_cpu)
   root = os.path.abspath(args.files or os.path.join(args.bin, "../../paper", f"files-{settings.directories}"))
   make_files(tool, root, settings.directories, progress)
   made = make_regimes(settings, root)
   store.add("environment", {"kind": "environment"},
             publish.environment(sys.argv, {name: regime.description for name, regime in made.items()}, root))
-  work = runner.Runner(plan, measure.Machine(args.bin, root, tool, made, settings), progress)
+  machine = measure.Machine(args.bin, root, tool, made, settings)
+  work = runner.Runner(plan, machine, progress, clock)
   try:
     work.run()
   finally:
-    progress.say(f"{work.measured} points measured, {len(work.failures)} failed")
+    machine.change_to(None)
+    left_out = f", {work.left_out} left out since the budget is used up" if work.left_out else ""
+    progress.say(f"{work.measured} points measured, {len(work.failures)} failed{left_out}")
   return work.failures
+
+
+def keep_run(store, progress):
+  if store.parameters.get("quick"):
+    raise UsageError("--keep: the differences of a quick run are mostly noise; it is not kept")
+  keep.keep(SOURCE, store.points.values(), store.parameters, progress)
 
 
 def run(args):
@@ -230,6 +246,11 @@ def run(args):
     args.hours = DEFAULT_HOURS
   if args.list:
     print_list()
+    return 0
+  if args.keep and args.quick:
+    raise UsageError("--keep: the differences of a quick run are mostly noise; it is not kept")
+  if args.plan:
+    print_plan(args, make_settings(args), families, figures)
     return 0
   if not args.out:
     raise UsageError("where are the results to be kept? --out=DIR")
@@ -244,6 +265,8 @@ def run(args):
     except (KeyboardInterrupt, SystemExit, runner.CalibrationError) as error:
       interrupted = error
     publish.publish(args.out, store, progress)
+    if args.keep and interrupted is None:
+      keep_run(store, progress)
     if isinstance(interrupted, runner.CalibrationError):
       raise interrupted
     if interrupted is not None:
@@ -260,7 +283,7 @@ def main():
   except (UsageError, store_module.Different) as error:
     print(f"paper: {error}", file=sys.stderr)
     return USAGE_ERROR
-  except (store_module.StoreError, runner.CalibrationError, regimes.RegimeError, load.LoadError,
+  except (store_module.StoreError, runner.CalibrationError, regimes.RegimeError, load.LoadError, keep.KeepError,
           processes.ServerError, OSError) as error:
     print(f"paper: {error}", file=sys.stderr)
     return 1

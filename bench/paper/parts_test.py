@@ -1,9 +1,8 @@
 #!/usr/bin/env python3
-"""What is told from points: names, resuming, best tunings, rates, marks of verification, sentences."""
+"""What is told from points: names, resuming, best tunings, rates, budgets, marks of verification."""
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -14,18 +13,16 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 
 # pylint: disable=wrong-import-position
+import budget
 import calibrate
 import experiments
 import groups
 import measure
-import prose
 import regimes
-import report
 import results
 import servers
 import settings
 import store as store_module
-import tables
 import view as view_module
 
 FAMILIES = [family for family in servers.FAMILIES if family.program]
@@ -205,16 +202,17 @@ class Rates(TemporaryTest):
     plan = self.plan()
     plan.store.add("calibration resident", {"kind": "calibration"},
                    {"capacity": 31234.0, "off_scale": 0.25, "share": 0.5})
-    points = plan.comparison("resident")
+    points = plan.round("resident", 1)
     self.assertEqual(sorted({p.rate for p in points})[-1], 47000)
     self.assertEqual({(p.off_scale, p.share) for p in points}, {(0.25, 0.5)})
-    self.assertEqual(len(points), 3 * 6 * len(FAMILIES))
+    self.assertEqual(len(points), 6 * len(FAMILIES))
 
   def test_are_tidy(self):
     self.assertEqual([experiments.tidy(rate) for rate in (31234, 987, 15620.5, 0)], [31000, 985, 15500, 0])
 
   def test_all_servers_take_turns_at_each_rate(self):
-    points = self.plan().comparison("resident")
+    plan = self.plan()
+    points = plan.round("resident", 1) + plan.round("resident", 2)
     count = len(FAMILIES)
     for start in range(0, len(points), count):
       turn = points[start:start + count]
@@ -223,14 +221,14 @@ class Rates(TemporaryTest):
     self.assertGreater(len({points[start].configuration.name for start in range(0, len(points), count)}), 3)
 
   def test_a_server_that_keeps_files_in_its_memory_is_not_put_under_pressure(self):
-    names = {p.configuration.family.name for p in self.plan().comparison("pressure")}
+    names = {p.configuration.family.name for p in self.plan().round("pressure", 1)}
     self.assertNotIn("reuseport", names)
     self.assertIn("knot-nb", names)
 
   def test_a_server_that_failed_its_check_is_not_measured(self):
     plan = self.plan()
     plan.store.add(plan.checks("resident")[0].key, {}, reason="wrong bytes")
-    self.assertNotIn("knot-c", {p.configuration.family.name for p in plan.comparison("resident")})
+    self.assertNotIn("knot-c", {p.configuration.family.name for p in plan.round("resident", 1)})
 
   def test_connections_stay_within_the_descriptors_of_a_process(self):
     plan = self.plan()
@@ -279,7 +277,106 @@ class Rates(TemporaryTest):
     self.assertEqual(calibrate.off_scale(steps, 80000), 1.0)
 
 
+class Budget(TemporaryTest):
+
+  def plan(self, **changes):
+    return experiments.Plan(settings.Settings(rounds=budget.MOST_ROUNDS, **changes), budget.Unmeasured(),
+                            servers.FAMILIES, settings.FIGURES, 20000)
+
+  def fitted(self, hours):
+    plan = self.plan()
+    plan.settings = budget.fit(plan, hours, {})
+    return plan
+
+  def test_more_hours_are_more_of_everything(self):
+    short, middle, long = (self.fitted(hours) for hours in (1.3, 4, 8))
+    for name in ("duration", "warmup", "lines"):
+      values = [getattr(plan.settings, name) for plan in (short, middle, long)]
+      self.assertEqual(values, sorted(values), name)
+    self.assertLess(len(short.coarse("resident")), len(long.coarse("resident")))
+
+  def test_what_the_user_asks_for_is_kept(self):
+    self.assertEqual(budget.fit(self.plan(), 1.3, {"duration": 7.0}).duration, 7.0)
+
+  def test_no_server_is_missing_in_a_short_run(self):
+    plan = self.fitted(1.3)
+    tuned = {family.name for family in servers.FAMILIES if family.tuned}
+    every = {family.name for family in servers.FAMILIES}
+    def names(points):
+      return {point.configuration.family.name for point in points}
+    self.assertEqual(names(plan.coarse("resident")), tuned)
+    for points in (plan.round("resident", 1), plan.table("resident"), plan.scaling("resident"),
+                   plan.memory("resident")):
+      self.assertEqual(names(points), every)
+
+  def test_the_plan_ends_within_the_budget(self):
+    for hours in (1.3, 4, 8):
+      minutes = float(budget.table(self.fitted(hours), hours)[-1].split()[-1])
+      self.assertLessEqual(minutes, 60 * hours)
+      self.assertGreater(minutes, 60 * hours * 0.9)
+
+  def test_a_further_round_of_a_short_run_is_of_those_who_decide_the_claim(self):
+    plan = self.fitted(1.3)
+    plan.store = self.store()
+    rate = plan.overload_rate("resident")
+    for point in plan.round("resident", 1):
+      if point.rate == rate:
+        name = point.configuration.name
+        mbps = {"amped": 120, "userver-b": 110, "watpipe": 105, "knot-auto": 100, "nginx": 95,
+                "h2o": 60}.get(point.configuration.family.name, 50)
+        plan.store.add(point.key, point.recorded(), line(name, mbps=mbps)["result"])
+    chosen = {point.configuration.family.name for point in plan.round("resident", 2, False)}
+    self.assertLessEqual({"amped", "userver-b", "watpipe", "knot-auto", "nginx"}, chosen)
+    self.assertFalse({"h2o", "userver-nb", "apache", "knot-kernel-threads"} & chosen)
+    self.assertLessEqual({0.75, 1.0, 1.5}, {point.fraction for point in plan.round("resident", 2, False)})
+
+  def test_no_round_is_begun_for_which_there_is_no_time(self):
+    plan = self.fitted(1.3)
+    self.assertIsNone(budget.next_round(plan, 2, 10.0))
+    self.assertEqual(budget.next_round(plan, 2, 900.0), {"whole": False})
+    self.assertEqual(budget.next_round(plan, 2, 1e5), {"whole": True})
+
+  def test_the_clock_counts_earlier_runs(self):
+    times = [0.0]
+    clock = budget.Clock(1.0, spent=600.0, now=lambda: times[0])
+    times[0] = 1000.0
+    self.assertEqual(clock.left(), 3600 - 600 - 1000 - budget.REPORT_SECONDS)
+    self.assertFalse(budget.Clock(None).bounded)
+
+  def test_the_store_knows_what_points_took(self):
+    with self.store(a=1) as store:
+      store.add("k", {}, {}, seconds=2.5)
+      store.add("l", {}, reason="it died", seconds=1.5)
+    self.assertEqual(self.store(a=1).spent, 4.0)
+
+
 class Regimes(TemporaryTest):
+
+  def test_a_resident_set_that_is_not_resident_is_told(self):
+    regime = regimes.Resident(self.folder)
+    self.assertIsNone(regime.disturbed({"disk_mb_s": 0.5, "mbps": 800.0}))
+    self.assertIn("not all in the page cache", regime.disturbed({"disk_mb_s": 5.0, "mbps": 800.0}))
+
+  def test_the_files_are_held_in_memory_as_long_as_the_regime_lasts(self):
+    with open(os.path.join(self.folder, "a"), "wb") as file:
+      file.write(b"x" * 10000)
+    regime = regimes.Resident(self.folder)
+    regime.enter()
+    holder = regime._holder
+    if holder is not None:  # the user may lock that much
+      with open(f"/proc/{holder.pid}/smaps", encoding="utf-8") as file:
+        self.assertRegex(file.read(), rf"{self.folder}/a\n((?!Locked).*\n)*Locked: +12 kB")
+    regime.prepare()
+    regime.leave()
+    self.assertTrue(holder is None or holder.returncode == 0)
+
+  def test_the_cache_is_filled_with_what_is_asked_for_most(self):
+    for name in ("dir00000", "dir00001", "dir00002"):
+      os.mkdir(os.path.join(self.folder, name))
+      with open(os.path.join(self.folder, name, "class0_1"), "wb") as file:
+        file.write(b"x" * 100)
+    found = regimes.most_wanted(self.folder, 250)
+    self.assertEqual([os.path.basename(os.path.dirname(path)) for path in found], ["dir00000", "dir00001"])
 
   def test_the_helper_stands_in_where_no_group_can_be_made(self):
     nowhere = [os.path.join(self.folder, "none")]
@@ -307,68 +404,6 @@ class Regimes(TemporaryTest):
     self.assertEqual(regimes.size_of(self.folder), (1, 5))
     regimes.warm(self.folder)
     regimes.evict(regimes.each_file(self.folder))
-
-
-class Prose(unittest.TestCase):
-
-  def view(self, knot, userver):
-    lines = [line("knot-nb-15K-25w", mbps=knot), line("userver-nb-30K-4p", mbps=userver, family="userver-nb")]
-    return view_module.View(lines, {})
-
-  def test_says_plainly_where_knot_loses(self):
-    said = " ".join(prose.losses(self.view(80.0, 100.0), "resident"))
-    self.assertIn("knot-nb-15K-25w", said)
-    self.assertIn("0.80", said)
-    self.assertIn("The claim is missed in", prose.summary_sentence(self.view(80.0, 100.0), "resident"))
-
-  def test_says_nothing_of_losses_where_there_are_none(self):
-    self.assertEqual(prose.losses(self.view(110.0, 100.0), "resident"), [])
-    self.assertIn("The claim holds", prose.summary_sentence(self.view(110.0, 100.0), "resident"))
-
-  def test_judges_the_papers_conclusions_by_the_numbers(self):
-    def verdict(knot, userver):
-      return prose.conclusions(self.view(knot, userver), "resident")[0][1]
-    self.assertEqual((verdict(80.0, 100.0), verdict(110.0, 100.0)), (prose.HOLDS, prose.FAILS))
-    self.assertEqual(prose.conclusions(self.view(1.0, 1.0), "resident")[1][1], prose.OPEN)
-
-  def profiled(self):
-    """Table 1 of Knot, of Knot on kernel threads and of another server."""
-    def taken(narrow, wide, **more):
-      return {"categories": {"user.thread_overhead": narrow + wide, "user.application": 100 - narrow - wide},
-              "thread_overhead": {prose.PAPERS_OVERHEAD: narrow, "system-call layer": wide}, **more}
-    own = {"accounting": {"event": 20, "application": 80}, "accounting_samples": {"event": 15, "application": 85},
-           "accounting_difference": {"event": 5, "application": -5}, "unsampled": 4.75,
-           "accounting_beyond": {"event": 0.96, "application": 0}}
-    of_kind = {"kind": "profile", "round_": 0}
-    return view_module.View([
-        line("knot-nb-15K-25w", profile=taken(1.5, 2.25, **own), **of_kind),
-        line("knot-kernel-threads-2K", family="knot-kernel-threads", profile=taken(7, 0), **of_kind),
-        line("userver-nb-30K-4p", family="userver-nb", profile=taken(0.5, 0), **of_kind)], {})
-
-  def test_thread_overhead_is_the_papers_and_the_wider_one(self):
-    view = self.profiled()
-    self.assertEqual(prose.thread_overhead(view, "resident"), {"knot-nb-15K-25w": (1.5, 3.75)})
-    text = report.overhead_text("resident", prose.thread_overhead(view, "resident"))
-    self.assertIn("1.50\u202f%, which meets it", text)
-    self.assertIn("3.75\u202f%, which misses it", text)
-
-  def test_table_one_has_both_halves_and_how_far_the_accounting_agrees(self):
-    def row(title):
-      found = table[table.index(title):]
-      return re.findall(r">([^<>]+)</td>", found[:found.index("</tr>")])
-    table = tables.table_one(self.profiled(), "resident")
-    self.assertEqual(row("of it " + prose.PAPERS_OVERHEAD)[-3:], ["1.50", "7.00", "0.50"])
-    self.assertEqual(row("of it system-call layer")[-3:], ["2.25", "0.00", "0.00"])
-    self.assertEqual(row("largest difference, points")[-3:], ["5.00", "\u2013", "\u2013"])
-    self.assertEqual(row("CPU time that no sample stands for")[-3:], ["4.75", "\u2013", "\u2013"])
-    self.assertEqual(row("largest difference beyond")[-3:], ["0.96", "\u2013", "\u2013"])
-
-  def test_an_older_profile_without_halves_still_makes_a_table(self):
-    view = self.profiled()
-    for stored in view.lines:
-      del stored["result"]["profile"]["thread_overhead"]
-    self.assertIsNone(prose.thread_overhead(view, "resident"))
-    self.assertIn("thread overhead", tables.table_one(view, "resident"))
 
 
 if __name__ == "__main__":

@@ -149,6 +149,29 @@ class Pipeline(unittest.TestCase):
     self.assertTrue(os.path.exists(os.path.join(self.out, "report.html")))
     self.assertEqual(orphans(self.folder), [])
 
+  def test_a_plan_measures_nothing(self):
+    done = subprocess.run([*self.command("--plan", "--only=knot-nb,fig7"), "--hours=2"], capture_output=True, text=True,
+                          check=False)
+    self.assertEqual(done.returncode, 0, done.stderr)
+    self.assertRegex(done.stdout, r"(?m)^comparison, pressure +\d+ +\d")
+    self.assertFalse(os.path.exists(self.log))
+
+  def test_a_budget_that_is_used_up_leaves_a_report(self):
+    arguments = ("--only=fig7,knot-nb,userver-nb", "--regime=resident")
+    done = self.paper(*arguments, "--hours=0.01")
+    self.assertEqual(done.returncode, 0, done.stderr)
+    self.assertIn("left out since the budget is used up", done.stderr)
+    self.assertIn("not measured", self.read("report.html"))
+    done = self.paper(*arguments, "--hours=0.013")
+    self.assertEqual(done.returncode, 0, done.stderr)
+    self.assertGreater(len([row for row in csv.DictReader(self.read("results.csv").splitlines())
+                            if row["kind"] == "load"]), 5)
+
+  def test_a_quick_run_is_not_kept(self):
+    done = self.paper("--only=fig7,knot-nb", "--keep")
+    self.assertEqual(done.returncode, 2)
+    self.assertIn("it is not kept", done.stderr)
+
   def test_lists_every_name(self):
     done = subprocess.run(self.command("--list"), capture_output=True, text=True, check=False)
     self.assertEqual(done.returncode, 0)

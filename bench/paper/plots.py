@@ -44,11 +44,14 @@ def style(family, number):
 
 
 def draw_curve(axes, xs, rows, name, look):
-  """One line. Where verification failed the marker is hollow."""
+  """One line. Where verification failed the marker is hollow; a bar is the range of a throughput over the rounds."""
   points = [(x, row) for x, row in zip(xs, rows) if row[name] is not None]
   if not points:
     return
   axes.plot([x for x, _ in points], [row[name] for _, row in points], markevery=[], **look)
+  ranges = [(x, row["low"], row["high"]) for x, row in points if name == "mbps" and row["rounds"] > 1]
+  if ranges:
+    axes.vlines(*zip(*ranges), color=look["color"], linewidth=0.8, alpha=0.6)
   for failed in (False, True):
     part = [(x, row[name]) for x, row in points if (row["verified"] is False) == failed]
     if part:

@@ -33,6 +33,7 @@ def environment(command, descriptions, root):
           "kernel": f"{platform.system()} {platform.release()}", "system": system_name(),
           "date": time.strftime("%Y-%m-%d %H:%M %Z"), "revision": revision(),
           "command": shlex.join(["./dev", "bench", "paper"] + without_bin(command[1:])), "regimes": descriptions,
+          "tcp_wmem": first_line("/proc/sys/net/ipv4/tcp_wmem"),
           "descriptors": os.sysconf("SC_OPEN_MAX"), "files": files, "file_bytes": size}
 
 
@@ -51,6 +52,14 @@ def processor_name():
   with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
     found = re.search(r"^model name\s*:\s*(.+)$", file.read(), re.MULTILINE)
   return found[1] if found else platform.machine()
+
+
+def first_line(path):
+  try:
+    with open(path, encoding="utf-8") as file:
+      return " ".join(file.readline().split())
+  except OSError:
+    return ""
 
 
 def system_name():

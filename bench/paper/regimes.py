@@ -11,7 +11,11 @@ import subprocess
 import sys
 import time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../common"))
+
+# pylint: disable=wrong-import-position
 import groups
+import processes
 import servers
 
 # The paper's machine had 2.0 GB for 3.2 GB of files; a little more, so that small file sets leave room for programs.
@@ -19,6 +23,22 @@ PRESSURE_SHARE = 0.625
 PRESSURE_ROOM = 64 << 20
 EVICT_SECONDS = 2.0  # the helper's turn
 EVICT_SHARE = 4  # one file in so many each turn
+
+
+WARM_SECONDS = 20.0  # the file set is read so often: some machines take pages back that are not in use
+PIN_SECONDS = 20  # to unlock it
+FILL_SECONDS = 120
+FILL_SHARE = 0.9  # of the limit, with files, before a server starts: it needs some memory itself
+NOT_RESIDENT = 0.01  # of the bytes served: if more came from the disk, the file set was not in the page cache
+# Reads the files whose names it is given on its input.
+READER = """
+import sys
+buffer = bytearray(1 << 20)
+for path in sys.stdin.read().splitlines():
+  with open(path, "rb", buffering=0) as file:
+    while file.readinto(buffer):
+      pass
+"""
 
 
 class RegimeError(Exception):
@@ -61,6 +81,18 @@ def warm(root):
         pass
 
 
+def most_wanted(root, size):
+  """The files that are asked for most, as many as have this size together: the workload draws directories by Zipf's
+  law, in the order of their numbers."""
+  found = []
+  for path in sorted(each_file(root)):
+    size -= os.path.getsize(path)
+    if size < 0:
+      break
+    found.append(path)
+  return found
+
+
 def evict(paths):
   """Tells the kernel that the pages of these files are not needed."""
   for path in paths:
@@ -76,17 +108,47 @@ class Resident:
   """Everything is in the page cache. Nothing is done to a server."""
 
   name = servers.RESIDENT
-  description = "the whole file set read into the page cache beforehand"
+  description = ("the whole file set in the page cache beforehand, locked there where the user may lock so much, else "
+                 "read again every 20 s")
   limits = ()
 
   def __init__(self, root):
     self._root = root
-    self._warm = False
+    self._warmed = None
+    self._holder = None  # locks the files in memory
+
+  def enter(self):
+    """After another regime."""
+    self._warmed = None
+    warm(self._root)
+    self._holder = subprocess.Popen(["setpriv", "--pdeathsig", "TERM", sys.executable,
+                                     os.path.join(os.path.dirname(os.path.abspath(__file__)), "pin.py"), self._root],
+                                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+    if self._holder.stdout.readline() != b"ready\n":  # a user may lock little; then it is read again and again
+      self.leave()
 
   def prepare(self):
-    if not self._warm:
+    if self._holder is not None:
+      return
+    if self._warmed is None or time.monotonic() - self._warmed > WARM_SECONDS:
       warm(self._root)
-      self._warm = True
+      self._warmed = time.monotonic()
+
+  def leave(self):
+    if self._holder is None:
+      return
+    self._holder.stdin.close()
+    processes.wait_or_kill(self._holder, PIN_SECONDS)
+    self._holder.stdout.close()
+    self._holder = None
+
+  def disturbed(self, result):
+    """Says what was not as the regime has it in a run, or None. Then everything is read anew before the next."""
+    disk, served = result.get("disk_mb_s"), result.get("mbps")
+    if not disk or not served or disk <= NOT_RESIDENT * served / 8:
+      return None
+    self._warmed = None
+    return f"{disk:.1f} MB/s came from the disk: the file set was not all in the page cache"
 
   @contextlib.contextmanager
   def around(self):
@@ -103,15 +165,38 @@ class MemoryGroup:
     self._root = root
     self.limits = (groups.memory_limit(limit),)
     try:
-      version = groups.Limits(*self.limits, hierarchies=hierarchies).version
+      self._group = groups.Limits(*self.limits, hierarchies=hierarchies)
     except groups.GroupError as error:
       raise RegimeError(str(error)) from error
-    self.description = (f"the server in a control group (version {version}) with a memory limit of "
-                        f"{limit / 2**20:,.0f} MiB, its page cache included")
+    # Those that are asked for most come last, so that they are dropped last.
+    self._fill = list(reversed(most_wanted(root, FILL_SHARE * limit)))
+    self._others = sorted(set(each_file(root)) - set(self._fill))
+    self.description = (f"the server in a control group (version {self._group.version}) with a memory limit of "
+                        f"{limit / 2**20:,.0f} MiB, its page cache included; before it starts, the directories that "
+                        f"are asked for most are in that cache, up to {100 * FILL_SHARE:.0f}\u202f% of the limit, and "
+                        "no others")
 
-  def prepare(self):
+  def enter(self):
     # Pages that another group brought in would be free of charge.
     evict(each_file(self._root))
+    self._group.keep()
+
+  def prepare(self):
+    # What the last server brought in would be there for this one, which is asked for the same. Where the group is not
+    # kept, its cache is gone with the last server.
+    evict(self._others if self._group.kept else each_file(self._root))
+
+  def leave(self):
+    self._group.drop()
+
+  def fill(self):
+    """Brings files into the group's cache, once the group is there; what is in it already costs little."""
+    with self._group.around() as enter:
+      subprocess.run([*enter, sys.executable, "-c", READER], input="\n".join(self._fill).encode(), check=True,
+                     timeout=FILL_SECONDS)
+
+  def disturbed(self, _):
+    return None
 
   @contextlib.contextmanager
   def around(self):
@@ -130,8 +215,17 @@ class Eviction:
     self.description = (f"a helper drops one file in {EVICT_SHARE} from the page cache every {EVICT_SECONDS:g} s, in "
                         f"turn, since no control group with a memory limit can be made here ({why})")
 
-  def prepare(self):
+  def enter(self):
     evict(each_file(self._root))
+
+  def prepare(self):
+    pass
+
+  def leave(self):
+    pass
+
+  def disturbed(self, _):
+    return None
 
   @contextlib.contextmanager
   def around(self):

@@ -7,9 +7,11 @@ import groups
 import prose
 import servers
 import tables
-from prose import code, number
+import targets
+from prose import and_list, code, number
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+DISTURBED = 0.15  # of a processor, by other programs: above that a reader is warned
 TITLE = "Knot, \u00b5server, WatPipe and others on one workload"
 
 
@@ -77,12 +79,18 @@ def front(view):
   under = " \u00b7 ".join(html.escape(str(text)) for text in where if text)
   quick = ("<p><b>This was a quick run</b>: few directories, few rates, windows of seconds. It shows that everything "
            "works; its differences are mostly noise.</p>" if view.parameters.get("quick") else "")
+  busy = others_busy(view)
+  if busy and busy[0] > DISTURBED:
+    quick += (f"<p><b>The machine was not idle</b>: other programs used {100 * busy[0]:.0f}\u202f% of a processor "
+              "in the median. The numbers say little.</p>")
   sentences = "".join(f"<p>{prose.summary_sentence(view, regime)}</p>" for regime in view.regimes)
+  aims = tables.targets(view)
+  aims = f'<div class="wide">{aims}</div>' if aims else ""
   return (f"<header><h1>{TITLE}</h1><p class=\"under\">{under}</p><p>The comparison of \u201cComparing the Performance "
           "of Web Server Architectures\u201d (Pariag et al., EuroSys 2007), made anew: a server with one user-level "
           "thread a connection, on Bobbin, against event-driven and pipelined servers which share its request "
           "parser, response heads, file cache and hashing, and against servers that Debian has.</p></header>"
-          f"<div class=\"summary\">{sentences}{quick}</div>")
+          f"<div class=\"summary\">{sentences}{quick}</div>{aims}")
 
 
 def workload(page, view):
@@ -127,6 +135,8 @@ def verification(page, view):
             "each run, no size of file may time out 2\u202f% more often than the mean or more often than 5\u202f%, "
             "and at most 10\u202f% of all requests may. A run that fails is shown as failed: a hollow marker in the "
             "figures, marked in the tables.")
+  good = sum(row["status"] == "done" for row in view.of_kind("check"))
+  page.text(f"{good} of {len(view.of_kind('check'))} servers answered with the right bytes.")
   page.table(tables.checks(view))
   for regime in view.regimes:
     page.table(tables.verification(view, regime))
@@ -169,7 +179,8 @@ def comparison(page, view, figures):
     page.heading(regime.capitalize())
     page.text(prose.comparison_text(view, regime))
     page.figure(figures.get(f"fig7-{regime}"), f"Figure 7, {regime}. Throughput against the request rate, each server "
-                "at its best tuning; in the legend the best at the highest rate comes first.")
+                "at its best tuning; in the legend the best at the highest rate comes first. Bars are the range over "
+                "the rounds.")
     page.figure(figures.get(f"fig7-cpu-{regime}"), f"Server CPU time a reply against the request rate, {regime}: all "
                 "processes and threads of the server, kernel included.")
     page.table(tables.comparison(view, regime))
@@ -177,10 +188,13 @@ def comparison(page, view, figures):
     if knot:
       page.text(f"The best of Knot at the highest rate is {code(knot)}. Against it the best of each kind of server; "
                 "ratios of throughput above 1 and of CPU time below 1 are in Knot's favour. Ratios are taken within a "
-                "round; in brackets their range over the rounds.")
+                "round, of a peak at the rates that both had in it; in brackets their range over the rounds. Coloured "
+                "is what all rounds agree on, or with fewer than three rounds what differs by more than 2\u202f%. CPU "
+                "time is compared at a rate that both keep up with; at overload the faster one serves more.")
       page.table(tables.claims(view, regime))
       losses = prose.losses(view, regime)
-      page.text("Where Knot loses:" if losses else "Knot's best form loses in none of these.")
+      page.text("Where Knot loses beyond the noise:" if losses else
+                "Knot's best form loses to none of these beyond the noise.")
       page.items(losses)
 
 
@@ -195,6 +209,8 @@ def table_one(page, view):
             "as application. Bobbin's own accounting, kept by the time-stamp counter, stands beside it.")
   for regime in view.regimes:
     page.table(tables.table_one(view, regime))
+    page.table(tables.differences(view, regime))
+    page.text(targets.where_it_goes(view, regime))
     overhead = prose.thread_overhead(view, regime)
     if overhead:
       page.text(overhead_text(regime, overhead))
@@ -261,8 +277,6 @@ def conclusions(page, view):
 
 def limits(page, view):
   page.section("Limits of the method", "limits")
-  single = {name: row for regime in view.regimes for name in view.compared(regime).values()
-            for row in view.curve(regime, name)[-1:]}
   page.items([
       "Loopback is no network: there is no driver and no interrupt, and a part of the receiver's work in the kernel is "
       "done within the sender's call. Differences between servers are larger here than over a wire.",
@@ -274,19 +288,65 @@ def limits(page, view):
       "of one process, and processes that share one table, end there; names of configurations carry the number of "
       "connections that they had.",
       "The machine may be shared. Servers take turns at each rate in an order that rotates, figures are medians "
-      f"over {view.parameters.get('rounds') or 'the'} rounds, and ratios are taken within a round." if single else
-      "The machine may be shared; few rounds do not average its noise out.",
+      f"over the rounds ({rounds_text(view)}), and ratios are taken within a round.",
       disturbance(view),
+      windows(view),
+      "A large reply may fit into the send buffer of its socket"
+      + (f" ({code('net.ipv4.tcp_wmem')} is {html.escape(view.environment['tcp_wmem'])} here)"
+         if view.environment.get("tcp_wmem") else "")
+      + ": the receiver is on the same machine and takes it at once, so that blocking and non-blocking sendfile differ "
+      "less than over a wire. The buffers are the same for all servers and as the system has them.",
+      not_resident(view),
       "Under memory pressure the disk, or what a virtual machine has for one, is part of the result.",
   ])
 
 
+def windows(view):
+  """How long points of the comparison were measured."""
+  parameters = view.parameters
+  duration, warmup = parameters.get("duration"), parameters.get("warmup")
+  if not duration or warmup is None:
+    return "How long a point was measured was not recorded."
+  return (f"A point of the comparison is measured for {duration:g} s after {warmup:g} s. A queue that takes longer "
+          "to grow is not seen at its full length: overload here is its first seconds, and fewer clients give up than "
+          "would later.")
+
+
+def rounds_text(view):
+  """How many rounds the servers had at the highest rate: not all have as many."""
+  counts = [row["rounds"] for regime in view.regimes for name in view.compared(regime).values()
+            for row in view.curve(regime, name) if row["rate"] == view.overload(regime)]
+  if not counts:
+    return "none"
+  least, most = min(counts), max(counts)
+  if least == most:
+    return f"{least} here"
+  return f"{least} to {most} here; those between whom the claim is decided have most"
+
+
+def not_resident(view):
+  """Runs whose file set was not in the page cache, though it was to be."""
+  runs = [line for line in view.lines if (line.get("result") or {}).get("disturbed")]
+  if not runs:
+    return ("In no run that was to have the whole file set in the page cache did more than 1\u202f% of the bytes come "
+            "from the disk.")
+  names = and_list(dict.fromkeys(code(line["key"]) for line in runs[:10]))
+  return (f"In {len(runs)} runs that were to have the whole file set in the page cache more than 1\u202f% of the bytes "
+          f"came from the disk, twice in a row: {names}{' and others' if len(runs) > 10 else ''}.")
+
+
+def others_busy(view):
+  """(median, most) of what neither the server nor the load used of a processor, or None."""
+  shares = sorted(row["others_busy"] for row in view.rows if row["others_busy"] is not None and row["kind"] == "load")
+  return (shares[len(shares) // 2], shares[-1]) if shares else None
+
+
 def disturbance(view):
   """How much else ran on the machine."""
-  shares = sorted(row["others_busy"] for row in view.rows if row["others_busy"] is not None and row["kind"] == "load")
-  if not shares:
+  busy = others_busy(view)
+  if busy is None:
     return "What else ran on the machine was not recorded."
-  median, most = 100 * shares[len(shares) // 2], 100 * shares[-1]
+  median, most = 100 * busy[0], 100 * busy[1]
   return (f"While a point was measured, everything but the server and the load used {median:.0f}\u202f% of a processor "
           f"in the median and {most:.0f}\u202f% at most: interrupts, this program, "
           "and whatever else ran there.")

@@ -69,6 +69,7 @@ def median_row(group):
   done = [row for row in group if row["status"] == "done"]
   merged = dict((done or group)[0])
   merged["rounds"] = len(done)
+  merged["first"] = next((row["mbps"] for row in done if row["round"] == 1), None)
   if not done:
     return merged
   for name, _ in MEASURED:
@@ -79,6 +80,11 @@ def median_row(group):
   merged["why"] = "; ".join(dict.fromkeys(row["why"] for row in done if row["why"])) or None
   merged["low"], merged["high"] = extremes(done, "mbps")
   return merged
+
+
+def spread(values):
+  """Returns (median, least, most)."""
+  return statistics.median(values), min(values), max(values)
 
 
 def extremes(group, name):

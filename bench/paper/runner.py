@@ -3,6 +3,7 @@
 import sys
 import time
 
+import budget
 import calibrate
 import experiments
 import measure
@@ -59,13 +60,14 @@ def duration(seconds):
 class Runner:
   """Runs a plan. `failures` are the keys of points that failed in this run."""
 
-  def __init__(self, plan, machine, progress):
+  def __init__(self, plan, machine, progress, clock):
     self._plan = plan
+    self._clock = clock
     self._machine = machine
     self._progress = progress
     self._seen = set()
     self.failures = []
-    self.measured = 0
+    self.measured = self.left_out = 0
 
   def run(self):
     stages = list(self._plan.stages())
@@ -74,6 +76,23 @@ class Runner:
         self._calibrate(points())
       else:
         self._stage(title, points(), stages[number + 1:])
+    for number in range(2, self._plan.settings.rounds + 1):
+      if not self._round(number):
+        break
+
+  def _round(self, number):
+    """Measures a further round of the comparison in each regime. Returns whether there was time for it."""
+    key = f"round {number}"
+    if not self._plan.store.is_done(key):
+      found = budget.next_round(self._plan, number, self._clock.left() / self._progress.pace())
+      if found is None:
+        return False
+      # The regimes in turn: what disturbs the machine is to disturb both.
+      self._plan.store.add(key, {"kind": "round"}, found)
+    whole = self._plan.store.result(key)["whole"]
+    for regime in self._plan.settings.regimes:
+      self._stage(f"round {number}, {regime}", self._plan.round(regime, number, whole), [])
+    return self._clock.left() > 0
 
   def _stage(self, title, points, later):
     todo = [point for point in experiments.unique(points) if self._wanted(point)]
@@ -82,6 +101,9 @@ class Runner:
     total = len(self._seen) + len(todo) + count_after
     for number, point in enumerate(todo):
       left = sum(map(self._plan.seconds, todo[number:])) + after
+      if self._clock.left() < self._plan.seconds(point) * self._progress.pace():
+        self.left_out += len(todo) - number
+        return
       self._progress.begin(f"{title}: {point.key}", len(self._seen), total, left)
       self._measure(title, point, left)
 
@@ -102,7 +124,7 @@ class Runner:
     self._seen.add(point.key)
     begun = time.monotonic()
     result, reason = self._attempt(point)
-    self._plan.store.add(point.key, point.recorded(), result, reason)
+    self._plan.store.add(point.key, point.recorded(), result, reason, time.monotonic() - begun)
     self.measured += 1
     if reason:
       self.failures.append(point.key)
@@ -121,7 +143,10 @@ class Runner:
     key = experiments.calibration_key(regime)
     if self._plan.store.is_done(key) or not self._plan.running(regime):
       return
+    if self._clock.left() < experiments.CALIBRATION_SECONDS and self._clock.bounded:
+      return  # then there is no time for anything that follows from it either
     self._progress.begin(key, len(self._seen), max(1, len(self._seen)), 0)
+    begun = time.monotonic()
     point = {"kind": "calibration", "regime": regime}
     try:
       result = calibrate.calibrate(self._plan, regime, lambda point: measure.run_load(self._machine, point))
@@ -131,7 +156,7 @@ class Runner:
     if not result["capacity"]:
       self._plan.store.add(key, point, reason="no replies")
       raise CalibrationError(f"the capacity could not be found ({regime}): {result['reference']} sent no replies")
-    self._plan.store.add(key, point, result)
+    self._plan.store.add(key, point, result, seconds=time.monotonic() - begun)
     self._progress.say(f"{regime}: {result['reference']} serves {result['capacity']:,.0f} requests/s; off-times are "
                        f"scaled by {result['off_scale']:g}")
 

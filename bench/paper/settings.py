@@ -19,6 +19,12 @@ class Settings:
   timeout: float = 15.0  # of a client, for each request
   rounds: int = 3
   fractions: tuple = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5)  # of the capacity
+  tuning_warmup: float = 0.0  # 0: as in the comparison
+  tuning_duration: float = 0.0  # 0: likewise
+  whole_matrices: bool = True  # else one parameter at a time, from the default
+  fine: tuple = (servers.CONNECTIONS, servers.WORKERS, servers.CACHE)  # tuned again half-way to the neighbours
+  lines: int = 5  # in a tuning figure
+  line_fractions: tuple = ()  # of the lines that are not in the comparison; (): as there
   connections: tuple = (5000, 15000)  # tuned over these; of servers that may hold more, also twice the last
   target_connections: int = 8000  # open at the capacity, on the mean
   scaling: tuple = (100, 1000, 5000, 15000, 30000)
@@ -54,6 +60,10 @@ QUICK = Settings(quick=True, directories=40, warmup=0.4, duration=0.8, timeout=3
                  held=500, settle=0.1, pause=0.0)
 
 
-def overhead(settings, fraction):
-  """Seconds of a point beside its warm-up and measured window: start, stop, and clients that wait at overload."""
-  return settings.pause + 1.0 + (settings.timeout * 0.25 if fraction > 1 else 0.5)
+
+def overhead(settings, fraction, regime):
+  """Seconds of a point beside its warm-up and measured window: start and stop, replies still to come after the window,
+  and the files that are brought into memory."""
+  drain = 0.3 if fraction < 1 else 0.8 if fraction < 1.2 else min(2.5, settings.timeout / 4)
+  files = settings.directories / 680
+  return settings.pause + 0.3 + drain + ((0.5 * drain + 1.2 * files) if regime == servers.PRESSURE else 0.2 * files)

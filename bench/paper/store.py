@@ -29,6 +29,7 @@ class Store:
     self.path = os.path.join(directory, "points.jsonl")
     self.points = {}
     self.changes = 0  # counts points that were added
+    self.spent = 0.0  # seconds that points took in earlier runs
     self.parameters = parameters
     try:
       os.makedirs(directory, exist_ok=True)
@@ -67,11 +68,13 @@ class Store:
     """What a finished point measured, or None."""
     return self.points[key]["result"] if self.is_done(key) else None
 
-  def add(self, key, point, result=None, reason=None):
-    """Appends a point that was measured, or with `reason` one that failed, and sees it on the disk."""
+  def add(self, key, point, result=None, reason=None, seconds=0.0):
+    """Appends a point that was measured, or with `reason` one that failed, and sees it on the disk. `seconds`: what it
+    took."""
     line = {"key": key, "status": FAILED if reason else DONE, "when": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
             "point": point}
     line.update({"reason": reason} if reason else {"result": result})
+    line.update({"seconds": round(seconds, 2)} if seconds else {})
     self._append(line)
     self.points[key] = line
     self.changes += 1
@@ -110,6 +113,7 @@ class Store:
     self._compare(lines[0])
     for line in lines[1:]:
       self.points[line["key"]] = line
+      self.spent += line.get("seconds", 0.0)
 
   def _parse(self, number, text):
     try:

@@ -64,6 +64,12 @@ class View:
     return max((row["rate"] for row in self.summary if row["kind"] == "load" and row["regime"] == regime
                 and row["round"]), default=0)
 
+  def reaches_overload(self, regime):
+    """Whether the highest rate is above the capacity: a run that was cut short may have calm rates alone."""
+    rate = self.overload(regime)
+    return any((row["fraction"] or 2) >= 1 for row in self.rows if row["kind"] == "load" and row["round"]
+               and row["regime"] == regime and row["rate"] == rate)
+
   def curve(self, regime, server, comparison=True):
     return results.curve(self.summary, regime, server, comparison)
 
