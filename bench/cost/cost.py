@@ -15,7 +15,8 @@ import statistics
 import subprocess
 import sys
 
-import contestants
+import contestants  # which knows where what is common lies
+import awake  # pylint: disable=wrong-import-order
 
 # Name, what it is called in the table, connections, one request a connection.
 WORKLOADS = [
@@ -206,7 +207,7 @@ def main():
 
   report = {}
   failed = False
-  with contestants.Site() as site:
+  with contestants.Site() as site, awake.Awake():
     for workload in workloads:
       samples, failures = run_workload(workload, args.only, site, args)
       summary = summarise(samples)

@@ -16,6 +16,10 @@ import shutil
 import signal
 import sys
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../common"))
+
+# pylint: disable=wrong-import-position
+import awake
 import budget
 import experiments
 import keep
@@ -221,16 +225,18 @@ def measure_all(args, settings, store, families, figures, progress):
   root = os.path.abspath(args.files or os.path.join(args.bin, "../../paper", f"files-{settings.directories}"))
   make_files(tool, root, settings.directories, progress)
   made = make_regimes(settings, root)
-  store.add("environment", {"kind": "environment"},
-            publish.environment(sys.argv, {name: regime.description for name, regime in made.items()}, root))
-  machine = measure.Machine(args.bin, root, tool, made, settings)
-  work = runner.Runner(plan, machine, progress, clock)
-  try:
-    work.run()
-  finally:
-    machine.change_to(None)
-    left_out = f", {work.left_out} left out since the budget is used up" if work.left_out else ""
-    progress.say(f"{work.measured} points measured, {len(work.failures)} failed{left_out}")
+  with awake.Awake() as kept:
+    store.add("environment", {"kind": "environment"},
+              publish.environment(sys.argv, {name: regime.description for name, regime in made.items()}, root,
+                                  kept.granted))
+    machine = measure.Machine(args.bin, root, tool, made, settings)
+    work = runner.Runner(plan, machine, progress, clock)
+    try:
+      work.run()
+    finally:
+      machine.change_to(None)
+      left_out = f", {work.left_out} left out since the budget is used up" if work.left_out else ""
+      progress.say(f"{work.measured} points measured, {len(work.failures)} failed{left_out}")
   return work.failures
 
 

@@ -10,9 +10,10 @@ import tempfile
 import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, HERE)
+sys.path[:0] = [HERE, os.path.join(HERE, "../common")]
 
 # pylint: disable=wrong-import-position
+import awake
 import budget
 import calibrate
 import experiments
@@ -40,6 +41,21 @@ def line(server="knot-nb-15K-25w", rate=1000, mbps=100.0, cpu=20.0, verified=Tru
                       "regime": regime, "rate": rate, "round": round_, "held": held}}
   stored.update({"result": result} if status == "done" else {"reason": "it died"})
   return stored
+
+
+class Awake(unittest.TestCase):
+
+  def test_asks_for_no_latency_while_it_is_open(self):
+    with tempfile.NamedTemporaryFile() as device:
+      with awake.Awake(device.name) as kept:
+        self.assertTrue(kept.granted)
+        with open(device.name, "rb") as file:
+          self.assertEqual(file.read(), bytes(4))
+      self.assertFalse(kept.granted)
+
+  def test_says_where_it_is_denied(self):
+    with awake.Awake("/nonexistent/device") as kept:
+      self.assertFalse(kept.granted)
 
 
 class TemporaryTest(unittest.TestCase):

@@ -24,7 +24,7 @@ TITLES = {
     "memory": "Memory of an idle connection"}
 
 
-def environment(command, descriptions, root):
+def environment(command, descriptions, root, awake):
   """What a reader needs to judge the numbers."""
   with open("/proc/meminfo", encoding="ascii") as file:
     memory = int(re.search(r"^MemTotal:\s+(\d+)", file.read(), re.MULTILINE)[1])
@@ -33,6 +33,7 @@ def environment(command, descriptions, root):
           "kernel": f"{platform.system()} {platform.release()}", "system": system_name(),
           "date": time.strftime("%Y-%m-%d %H:%M %Z"), "revision": revision(),
           "command": shlex.join(["./dev", "bench", "paper"] + without_bin(command[1:])), "regimes": descriptions,
+          "idle": "processors poll" if awake else "processors halt",
           "tcp_wmem": first_line("/proc/sys/net/ipv4/tcp_wmem"),
           "descriptors": os.sysconf("SC_OPEN_MAX"), "files": files, "file_bytes": size}
 

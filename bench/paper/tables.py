@@ -41,6 +41,7 @@ def marked(row, text):
 
 def environment(values):
   shown = (("processor", "Processor"), ("memory", "Memory"), ("kernel", "Kernel"), ("system", "System"),
+           ("idle", "While idle"),
            ("descriptors", "Descriptors a process"), ("date", "Date"), ("revision", "Revision"))
   rows = [[title, html.escape(str(values[name]))] for name, title in shown if values.get(name)]
   return table("", ["", ""], rows, left=1).replace("<thead><tr><th class=\"left\"></th><th class=\"left\"></th></tr>"
