@@ -42,8 +42,9 @@ class Poller {
   virtual void Closed(int fd) = 0;
 
   // Waits up to `timeout` nanoseconds (negative: for ever, 0: not at all) with the signal mask
-  // `mask` (null: as it is) and fills `events`. Returns: their number, 0 at the time-out, -EINTR.
-  // Blocks: this kernel thread, for the time-out.
+  // `mask` (null: as it is) and fills `events`. Returns: their number, 0 at the time-out, of which
+  // a long one may end up to a millisecond early, -EINTR. Blocks: this kernel thread, for the
+  // time-out.
   virtual int Wait(PollEvent* events, int capacity, int64_t timeout, const uint64_t* mask) = 0;
 
   // Descriptors watched now.

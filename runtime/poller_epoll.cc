@@ -11,6 +11,7 @@ namespace bobbin {
 
 namespace {
 constexpr int64_t kMillisecond = 1'000'000;
+constexpr int64_t kLongWait = 100 * kMillisecond;
 constexpr int64_t kMaxWait = int64_t{24} * 3600 * 1000 * kMillisecond;
 }  // namespace
 
@@ -46,8 +47,11 @@ void EpollPoller::Forget(int fd) {
 
 int EpollPoller::Wait(PollEvent* events, int capacity, int64_t timeout, const uint64_t* mask) {
   if (timeout > kMaxWait) timeout = kMaxWait;
-  // Whole milliseconds and the two ends need no struct; what lies between wants the finer call.
-  if (timeout > 0 && has_pwait2_) {
+  // The two ends need no struct that the kernel must fetch, and a long wait can end a fraction of a
+  // millisecond early, to be asked for again; what lies between wants the finer call.
+  if (timeout >= kLongWait && mask == nullptr) {
+    timeout -= timeout % kMillisecond;
+  } else if (timeout > 0 && has_pwait2_) {
     struct timespec spec = {timeout / 1'000'000'000, timeout % 1'000'000'000};
     long result = RawSyscall(SYS_epoll_pwait2, fd_, events, capacity, &spec, mask, sizeof *mask);
     if (result != -ENOSYS) return static_cast<int>(result);

@@ -2,6 +2,7 @@
 // them.
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
@@ -243,8 +244,14 @@ void Scheduler::NoteAccepted(int listener, int fd, int flags) {
   d->flags.store(known, std::memory_order_relaxed);
 }
 
+bool Scheduler::MayAccept(int fd) {
+  struct pollfd listener = {fd, POLLIN, 0};
+  return RawSyscall(SYS_poll, &listener, 1, 0) != 0;
+}
+
 void Scheduler::AcceptForWaiters(View* view, int fd, int limit) {
-  while (view->acceptors != nullptr) {
+  // For the first one the event vouches.
+  for (bool known = true; view->acceptors != nullptr; known = false) {
     if (limit-- == 0) {
       // The rest when the others have had their turn: an edge will not come again, so ask for one.
       Backlog(fd);
@@ -252,10 +259,12 @@ void Scheduler::AcceptForWaiters(View* view, int fd, int limit) {
     }
     Waiter* waiter = view->acceptors;
     Acceptance* wanted = waiter->acceptance;
-    long result =
-        RawSyscall(SYS_accept4, fd, wanted->address, wanted->address_length, wanted->flags);
+    long result = -EAGAIN;
+    if (known || MayAccept(fd)) {
+      result = RawSyscall(SYS_accept4, fd, wanted->address, wanted->address_length, wanted->flags);
+      if (result == -EAGAIN) ++accounting_.counters.try_again;
+    }
     if (result == -EAGAIN) {
-      ++accounting_.counters.try_again;
       view->ready &= static_cast<uint8_t>(~View::kRead);
       if (view->ready & View::kHangUp) view->ready |= View::kRead;
       if (!poller_->persistent()) Watch(view, fd, POLLIN);

@@ -299,6 +299,7 @@ long AcceptNow(Scheduler* scheduler, int fd, const Acceptance& wanted) {
   bool program_asks = runtime().descriptors.ProgramNonblock(fd);
   if ((view->ready & View::kRead) == 0 && !program_asks) return -EAGAIN;
   scheduler->Expect(fd, POLLIN);
+  if (!program_asks && !Scheduler::MayAccept(fd)) return -EAGAIN;
   long result = RawSyscall(SYS_accept4, fd, wanted.address, wanted.address_length, wanted.flags);
   if (result == -EAGAIN) {
     ++scheduler->counters().try_again;
