@@ -120,23 +120,31 @@ bool FileCache::TryGet(absl::string_view path, uint32_t now, FileRef* file) {
 }
 
 Lookup FileCache::LoadAlone(absl::string_view path, uint32_t now) {
+  std::shared_ptr<Loading> loading;
   bool alone = false;
   {
-    std::unique_lock<Lock> lock(mutex_);
-    alone = loading_.emplace(path).second;
-    if (!alone) {
-      loaded_.wait(lock, [&] { return !loading_.contains(path); });
-      auto found = by_path_.find(path);
-      if (found != by_path_.end()) return {200, found->second->file};
-      // Nothing was kept, so waiting again would serve one thread after the other.
-    }
+    std::lock_guard<Lock> lock(mutex_);
+    auto [place, added] = loading_.try_emplace(path);
+    if (added) place->second = std::make_shared<Loading>();
+    loading = place->second;
+    alone = added;
+  }
+  if (!alone) {
+    std::unique_lock<std::mutex> lock(loading->mutex);
+    loading->ended.wait(lock, [&] { return loading->over; });
+    return loading->result;
   }
   Lookup result = Load(path, nullptr, now);
-  if (alone) {
+  {
     std::lock_guard<Lock> lock(mutex_);
     loading_.erase(path);
-    loaded_.notify_all();
   }
+  {
+    std::lock_guard<std::mutex> lock(loading->mutex);
+    loading->result = result;
+    loading->over = true;
+  }
+  loading->ended.notify_all();
   return result;
 }
 

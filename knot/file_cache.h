@@ -27,7 +27,6 @@
 #include <string>
 
 #include "absl/container/flat_hash_map.h"
-#include "absl/container/flat_hash_set.h"
 #include "absl/strings/string_view.h"
 #include "knot/lock.h"
 #include "knot/mime_types.h"
@@ -116,6 +115,15 @@ class FileCache {
   };
   using Nodes = std::list<Node>;
 
+  // A file that one thread loads and others wait for. Each has a condition of its own: at the start
+  // of a busy server thousands wait, for hundreds of files.
+  struct Loading {
+    std::mutex mutex;
+    std::condition_variable ended;
+    bool over = false;
+    Lookup result;
+  };
+
   // The kernel's answer to opening a path.
   struct Opened {
     int status;
@@ -147,8 +155,7 @@ class FileCache {
   mutable Lock mutex_;
   Nodes nodes_;  // the clock: its hand is at the front
   absl::flat_hash_map<absl::string_view, Nodes::iterator> by_path_;  // keys are Node::path
-  absl::flat_hash_set<std::string> loading_;
-  std::condition_variable_any loaded_;
+  absl::flat_hash_map<std::string, std::shared_ptr<Loading>> loading_;
 };
 
 // Opens `path` beneath the directory `root` for reading, never outside of it, not by symbolic links

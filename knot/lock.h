@@ -1,8 +1,10 @@
-// A mutual exclusion lock that keeps its whole state in itself.
+// A mutual exclusion lock that knows no owner.
 #ifndef KNOT_LOCK_H_
 #define KNOT_LOCK_H_
 
 #include <atomic>
+#include <condition_variable>
+#include <mutex>
 
 namespace knot {
 
@@ -29,7 +31,7 @@ class Lock {
   }
 
   void unlock() {
-    if (state_.exchange(kFree, std::memory_order_release) == kAwaited) state_.notify_one();
+    if (state_.exchange(kFree, std::memory_order_release) == kAwaited) WakeOne();
   }
 
  private:
@@ -41,12 +43,20 @@ class Lock {
 
   // Whoever has waited cannot know whether others still do, so it takes the lock as awaited.
   [[gnu::noinline]] void LockSlowly() {
-    while (state_.exchange(kAwaited, std::memory_order_acquire) != kFree) {
-      state_.wait(kAwaited, std::memory_order_relaxed);
-    }
+    std::unique_lock<std::mutex> hold(waiting_);
+    while (state_.exchange(kAwaited, std::memory_order_acquire) != kFree) freed_.wait(hold);
+  }
+
+  [[gnu::noinline]] void WakeOne() {
+    { std::lock_guard<std::mutex> until_it_sleeps(waiting_); }
+    freed_.notify_one();
   }
 
   std::atomic<int> state_{kFree};
+  // Not the atomic's own wait: libstdc++ makes it one that other processes could end, which costs
+  // Bobbin a worker.
+  std::mutex waiting_;
+  std::condition_variable freed_;
 };
 
 }  // namespace knot

@@ -122,8 +122,9 @@ int main(int argc, char** argv) {
   program.Begin(argc, argv);
   bench_server::Settings settings = bench_server::ReadSettings(program);
   program.FitDescriptors(settings.max_connections);
-  program.Listen(settings.workers);
   auto& files = *new bench_server::PreloadedFiles;
   bench_server::Preload(program, files);
+  // Not before: clients would connect, and wait while gigabytes are read.
+  program.Listen(settings.workers);
   bench_server::Serve(program, settings, files, files);
 }
