@@ -293,7 +293,8 @@ void WorkerPool::Wake(Worker* worker) {
 }
 
 // Takes the oldest item; with none, puts the worker onto the idle list, or lets it go when it has
-// `rested` its time or the pool stops. Returns: false when the worker has left the lane.
+// `rested` its time or the pool stops. Where others were given work meanwhile it stays once more,
+// and longer, at its place in the list. Returns: false when the worker has left the lane.
 bool WorkerPool::NextItem(Worker* worker, bool rested, WorkItem** item) {
   LaneState* lane = worker->lane;
   SpinLockHolder hold(&lane->lock);
@@ -302,15 +303,26 @@ bool WorkerPool::NextItem(Worker* worker, bool rested, WorkItem** item) {
     --lane->coming;
     rested = false;
   }
+  bool old = worker->age != lane->age;
+  uint64_t calls = worker->pool->calls();
+  *item = lane->head;
+  bool takes = *item != nullptr && (*item)->age_ <= worker->age;
+  bool leaves = rested || lane->stopping || old;
+  if (rested && worker->idle && !takes && !lane->stopping && !old && !worker->spare &&
+      worker->calls_seen != calls) {
+    worker->spare = true;
+    worker->sleep.store(kDrowsy, std::memory_order_relaxed);
+    *item = nullptr;
+    return true;
+  }
   // Still listed: its time is over, or the Wake() of an earlier rest came late.
   if (worker->idle) Unlist(lane, worker);
-  bool old = worker->age != lane->age;
-  *item = lane->head;
-  if (*item != nullptr && (*item)->age_ <= worker->age) {
+  worker->spare = false;
+  if (takes) {
     Unlink(lane, *item);
     return true;
   }
-  if (rested || lane->stopping || old) {
+  if (leaves) {
     if (!old) lane->live.fetch_sub(1, std::memory_order_relaxed);
     worker->taken = false;
     return false;
@@ -318,6 +330,7 @@ bool WorkerPool::NextItem(Worker* worker, bool rested, WorkItem** item) {
   worker->sleep.store(kDrowsy, std::memory_order_relaxed);
   worker->next_idle = lane->idle;
   worker->idle = true;
+  worker->calls_seen = calls;
   lane->idle = worker;
   return true;
 }
@@ -332,7 +345,8 @@ void WorkerPool::Work(Worker* worker) {
       item->done(item);
     }
     if (!NextItem(worker, rested, &item)) return;
-    rested = item == nullptr && !Sleep(worker, idle_ns_);
+    int64_t rest = worker->spare ? kSpareTimes * idle_ns_ : idle_ns_;
+    rested = item == nullptr && !Sleep(worker, rest);
   }
 }
 

@@ -7,7 +7,9 @@
 //
 // State of a worker   none --clone--> working --queue empty--> idle
 //                     idle --Submit, Stop--> woken --> working
-//                     idle --idle time over--> leaving --> none (its stack is kept)
+//                     idle --idle time over, others had work--> idle, spare
+//                     idle --idle time, or a spare one's, over--> leaving --> none (its stack is
+//                     kept)
 //
 // State of an item   idle --Submit--> queued --worker--> running --run returned--> done, then idle
 //                    queued --Cancel--> idle
@@ -54,7 +56,8 @@ class WorkerPool {
 
   // `fixed` > 0: at most that many workers in the disk lane (at most kMaxPerLane); 0, as where this
   // is not called: every lane is autosized. Workers are made by demand and leave after `idle_ns`
-  // nanoseconds without work. Requires: nothing was submitted yet.
+  // nanoseconds without work, spare ones after kSpareTimes as long. Requires: nothing was submitted
+  // yet.
   void Configure(int fixed, int64_t idle_ns = kIdleNanoseconds);
 
   // Queues `item` in its lane, starting a worker where W2 asks for one. The item belongs to the
@@ -96,6 +99,9 @@ class WorkerPool {
   // table that threads share takes and drops a reference. A worker costs less than that soon makes
   // up for.
   static constexpr int64_t kIdleNanoseconds = 1'000'000;
+  // Beside a worker that is kept busy further ones cost nothing, and making them anew for each
+  // burst costs much: those rest so many times as long before they leave.
+  static constexpr int64_t kSpareTimes = 50;
 
  private:
   struct LaneState;
@@ -110,9 +116,11 @@ class WorkerPool {
     WorkItem* first = nullptr;  // handed to a worker that is being made for it
     Worker* next_idle = nullptr;
     bool taken = false;
-    bool idle = false;    // in the lane's idle list
-    bool coming = false;  // counted in the lane's `coming`
-    uint32_t age = 0;     // of the lane when its making began
+    bool idle = false;        // in the lane's idle list
+    bool coming = false;      // counted in the lane's `coming`
+    bool spare = false;       // idle for longer, since the pool is at work
+    uint64_t calls_seen = 0;  // of the pool when it went idle
+    uint32_t age = 0;         // of the lane when its making began
   };
 
   struct LaneState {

@@ -273,6 +273,26 @@ TEST_F(WorkerPoolTest, IdleAutosizedWorkersLeaveAndComeBack) {
   }
 }
 
+// A burst's workers stay for the next one while single calls keep the lane at work, and leave when
+// those end.
+TEST_F(WorkerPoolTest, SpareWorkersStayWhileOneIsAtWork) {
+  constexpr int64_t kIdle = 100 * kMillisecond;
+  pool_.Configure(0, kIdle);
+  Jobs burst = MakeJobs(4, &gate_);
+  SubmitAll(burst);
+  ASSERT_TRUE(Eventually([&] { return gate_.running.load() == 4; }));
+  gate_.open.store(true);
+  ASSERT_TRUE(Eventually([&] { return gate_.done.load() == 4; }));
+  auto begun = std::chrono::steady_clock::now();
+  while (std::chrono::steady_clock::now() - begun < std::chrono::nanoseconds(3 * kIdle)) {
+    Job job;
+    ASSERT_TRUE(pool_.Submit(&job));
+    ASSERT_TRUE(Eventually([&] { return job.dones.load() == 1; }));
+  }
+  EXPECT_EQ(pool_.workers(), 4u);
+  EXPECT_TRUE(Eventually([&] { return pool_.workers() == 0; }));
+}
+
 TEST_F(WorkerPoolTest, IdleWorkersOfAFixedLaneLeaveToo) {
   pool_.Configure(2, kMillisecond);
   Jobs jobs = MakeJobs(2, &gate_, Lane::kDisk);
