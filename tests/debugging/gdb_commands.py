@@ -173,11 +173,11 @@ class GdbCommands(unittest.TestCase):
                  [registers, f"bobbin thread {reader} frame function WaitInRead", "echo <\\n", "frame", "echo >\\n",
                   f"bobbin thread {poller}", "frame function WaitInEpoll", "info frame",
                   f"bobbin backtrace {reader} -2",
-                  "echo {\\n", "frame", "echo }\\n", "bobbin thread off", f"bobbin thread {reader} no-such-command",
+                  "echo [[\\n", "frame", "echo ]]\\n", "bobbin thread off", f"bobbin thread {reader} no-such-command",
                   "backtrace", registers], self.arguments.script)
       self.assertRegex(text, r"#\d+ .*WaitInRead \(number=")
       self.assertNotIn("WaitInRead", text[text.index("<\n"):text.index(">\n")], "the frame is as it was")
-      self.assertRegex(text[text.index("{\n"):text.index("}\n")], "WaitInEpoll", "so is the user thread")
+      self.assertRegex(text[text.index("[[\n"):text.index("]]\n")], "WaitInEpoll", "so is the user thread")
       self.assertIn('Undefined command: "no-such-command"', text)
       self.assertRegex(text[text.index("Undefined command"):], r"(?s)#0 .* main \(", "also after an error")
       before, after = re.findall(r"(?m)^rip .*\n^rsp .*\n^rbx .*\n^fs_base .*$", text)
