@@ -8,13 +8,13 @@
 namespace knot {
 
 void OpenConnections::Add(int socket) {
-  std::lock_guard<std::mutex> lock(mutex_);
+  std::lock_guard<Lock> lock(mutex_);
   sockets_.insert(socket);
   if (ending_) shutdown(socket, SHUT_RD);
 }
 
 void OpenConnections::EndAll() {
-  std::lock_guard<std::mutex> lock(mutex_);
+  std::lock_guard<Lock> lock(mutex_);
   ending_ = true;
   for (int socket : sockets_) shutdown(socket, SHUT_RD);
 }

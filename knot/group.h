@@ -10,6 +10,7 @@
 #include "knot/access_log.h"
 #include "knot/buffer_pool.h"
 #include "knot/file_cache.h"
+#include "knot/lock.h"
 
 namespace knot {
 
@@ -41,7 +42,7 @@ class OpenConnections {
   // Requires: the socket is still open, so that its number cannot have been given to another
   // connection.
   void Remove(int socket) {
-    std::lock_guard<std::mutex> lock(mutex_);
+    std::lock_guard<Lock> lock(mutex_);
     sockets_.erase(socket);
   }
 
@@ -50,12 +51,12 @@ class OpenConnections {
   void EndAll();
 
   uint64_t size() const {
-    std::lock_guard<std::mutex> lock(mutex_);
+    std::lock_guard<Lock> lock(mutex_);
     return sockets_.size();
   }
 
  private:
-  mutable std::mutex mutex_;
+  mutable Lock mutex_;
   absl::flat_hash_set<int> sockets_;
   bool ending_ = false;
 };
