@@ -113,7 +113,7 @@ class Accounting {
   bool MeasurePoll() const { return counters.polls >= next_measured_; }
 
   // Takes the CPU time of such a poll, nanoseconds, for that of all since the last one measured.
-  // How many there are between two is fitted to how fast they come: some thousand a second are
+  // How many there are between two is fitted to how fast they come: some hundred a second are
   // measured at most, and where polls are rare and long, each.
   void PollMeasured(uint64_t nanoseconds) {
     nanoseconds -= nanoseconds < clock_cost_ ? nanoseconds : clock_cost_;
@@ -131,7 +131,7 @@ class Accounting {
   Counters counters;
 
  private:
-  static constexpr uint64_t kSoon = 1'000'000;  // cycles, less than a millisecond
+  static constexpr uint64_t kSoon = 4'000'000;  // cycles, one or two milliseconds
   static constexpr uint64_t kMostStride = 256;
 
   uint64_t mark_ = 0;

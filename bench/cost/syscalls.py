@@ -19,6 +19,9 @@ from cost import positive
 
 MOST_CALLS = 2.2
 # A request needs none of these; more than a stray few mean that each request, or each so many, pays for one.
+# Bobbin reads the CPU clock around some polls (decision 0019): some hundred times a second, whatever the requests. Under
+# strace, where a second has few requests, that looks like much.
+BY_TIME = ("clock_gettime",)
 UNWANTED = re.compile(r"epoll_ctl|fcntl|futex|time")
 STRAY = 0.01
 
@@ -98,17 +101,19 @@ def print_report(calls, args):
   print(f"  {'total':16} {sum(count for count, _ in calls.values()):9,} {'':>8} {total:11.4f}\n")
 
   complaints = []
-  if total > MOST_CALLS:
-    complaints.append(f"{total:.3f} calls a request; at most {MOST_CALLS} are wanted")
+  wanted = total - sum(calls[name][0] for name in BY_TIME if name in calls) / args.requests
+  if wanted > MOST_CALLS:
+    complaints.append(f"{wanted:.3f} calls a request; at most {MOST_CALLS} are wanted")
   for name, (count, errors) in calls.items():
-    if UNWANTED.search(name) and count > STRAY * args.requests:
+    if name not in BY_TIME and UNWANTED.search(name) and count > STRAY * args.requests:
       complaints.append(f"{name}: {count / args.requests:.3f} calls a request; none is wanted")
     if errors > STRAY * args.requests:
       complaints.append(f"{name}: {errors / args.requests:.3f} errors (EAGAIN) a request; none is wanted")
   for complaint in complaints:
     print(complaint)
   if not complaints:
-    print(f"within the limits: at most {MOST_CALLS} calls a request, none for clocks, locks or registration, no EAGAIN")
+    print(f"within the limits: at most {MOST_CALLS} calls a request, none for locks or registration, no EAGAIN; clocks by the "
+          "accounting only")
   return not complaints
 
 
