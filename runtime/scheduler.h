@@ -137,10 +137,6 @@ class Scheduler {
   // answer), -EAGAIN one may be waiting: try, -ETIMEDOUT, -EINTR, or another -errno.
   long WaitConnection(Waiter* waiter, ParkRequest request);
 
-  // Tells whether an accept on `fd` would not block. An accept that fails is no way to find out:
-  // Linux makes the socket first, and takes ten times as long.
-  static bool MayAccept(int fd);
-
   // Accepts for parked threads while both connections and threads wait, at most `limit` times.
   void AcceptForWaiters(View* view, int fd, int limit);
 

@@ -304,12 +304,10 @@ bool WorkerPool::NextItem(Worker* worker, bool rested, WorkItem** item) {
     rested = false;
   }
   bool old = worker->age != lane->age;
-  uint64_t calls = worker->pool->calls();
   *item = lane->head;
   bool takes = *item != nullptr && (*item)->age_ <= worker->age;
-  bool leaves = rested || lane->stopping || old;
   if (rested && worker->idle && !takes && !lane->stopping && !old && !worker->spare &&
-      worker->calls_seen != calls) {
+      worker->calls_seen != calls()) {
     worker->spare = true;
     worker->sleep.store(kDrowsy, std::memory_order_relaxed);
     *item = nullptr;
@@ -322,7 +320,7 @@ bool WorkerPool::NextItem(Worker* worker, bool rested, WorkItem** item) {
     Unlink(lane, *item);
     return true;
   }
-  if (leaves) {
+  if (rested || lane->stopping || old) {
     if (!old) lane->live.fetch_sub(1, std::memory_order_relaxed);
     worker->taken = false;
     return false;
@@ -330,7 +328,7 @@ bool WorkerPool::NextItem(Worker* worker, bool rested, WorkItem** item) {
   worker->sleep.store(kDrowsy, std::memory_order_relaxed);
   worker->next_idle = lane->idle;
   worker->idle = true;
-  worker->calls_seen = calls;
+  worker->calls_seen = calls();
   lane->idle = worker;
   return true;
 }

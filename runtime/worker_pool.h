@@ -141,7 +141,7 @@ class WorkerPool {
 
   Worker* Reserve(LaneState* lane);
   bool Start(LaneState* lane, Worker* worker, uint32_t age);
-  static bool NextItem(Worker* worker, bool rested, WorkItem** item);
+  bool NextItem(Worker* worker, bool rested, WorkItem** item);
   void Work(Worker* worker);
   static Worker* TakeIdle(LaneState* lane);
   static void Unlist(LaneState* lane, Worker* worker);

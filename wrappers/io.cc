@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/time.h>
 
+#include "runtime/ready_now.h"
 #include "wrappers/file.h"
 #include "wrappers/socket.h"
 
@@ -24,10 +25,7 @@ long NowaitAttempt(int fd, Direction direction, const struct iovec* vectors, int
   long result =
       RawSyscall(write ? SYS_pwritev2 : SYS_preadv2, fd, vectors, count, -1L, -1L, RWF_NOWAIT);
   if (result != -EOPNOTSUPP) return result;
-  struct pollfd ready = {fd, static_cast<short>(PollBits(direction)), 0};
-  struct timespec now = {0, 0};
-  long polled = RawSyscall(SYS_ppoll, &ready, 1, &now, nullptr, 8);
-  if (polled == 0) {
+  if (!ReadyNow(fd, static_cast<short>(PollBits(direction)))) {
     // Nothing to wait for where the descriptor is not open that way.
     long allowed = RawSyscall(write ? SYS_writev : SYS_readv, fd, vectors, 0);
     return allowed < 0 ? allowed : -EAGAIN;

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "runtime/ready_now.h"
 #include "wrappers/io.h"
 #include "wrappers/socket.h"
 
@@ -117,12 +118,6 @@ long SpliceOnce(void* argument) {
   unsigned flags = r.flags | SPLICE_F_NONBLOCK;
   if (r.tee) return RawSyscall(SYS_tee, r.in, r.out, r.count, flags);
   return RawSyscall(SYS_splice, r.in, r.in_offset, r.out, r.out_offset, r.count, flags);
-}
-
-bool ReadyNow(int fd, short events) {
-  struct pollfd one = {fd, events, 0};
-  struct timespec now = {0, 0};
-  return RawSyscall(SYS_ppoll, &one, 1, &now, nullptr, 8) != 0;
 }
 
 // splice(2) and tee(2): pipes and sockets are waited for, files are a worker's.

@@ -5,6 +5,8 @@
 #include <netinet/tcp.h>
 #include <stddef.h>
 
+#include "runtime/ready_now.h"
+
 namespace bobbin {
 
 namespace {
@@ -299,7 +301,7 @@ long AcceptNow(Scheduler* scheduler, int fd, const Acceptance& wanted) {
   bool program_asks = runtime().descriptors.ProgramNonblock(fd);
   if ((view->ready & View::kRead) == 0 && !program_asks) return -EAGAIN;
   scheduler->Expect(fd, POLLIN);
-  if (!program_asks && !Scheduler::MayAccept(fd)) return -EAGAIN;
+  if (!program_asks && !ReadyNow(fd, POLLIN)) return -EAGAIN;
   long result = RawSyscall(SYS_accept4, fd, wanted.address, wanted.address_length, wanted.flags);
   if (result == -EAGAIN) {
     ++scheduler->counters().try_again;
