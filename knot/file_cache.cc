@@ -104,9 +104,7 @@ bool FileCache::TryGet(absl::string_view path, uint32_t now, FileRef* file) {
     *file = found->second->file;
     if (IsValid(*found->second, now)) return true;
   }
-  std::string name(path);
-  if (IsDirectoryPath(path)) name += "index.html";
-  int descriptor = OpenBeneath(root_, name.c_str(), true);
+  int descriptor = OpenBeneath(root_, (*file)->name.c_str(), true);
   if (descriptor < 0) return false;
   struct stat stat;
   bool same = fstat(descriptor, &stat) == 0 && (*file)->settled && SameState(**file, stat);
@@ -149,7 +147,12 @@ Lookup FileCache::LoadAlone(absl::string_view path, uint32_t now) {
 }
 
 Lookup FileCache::Load(absl::string_view path, const FileRef& old, uint32_t now) {
-  Opened opened = Open(path);
+  // A check allocates nothing: in a thread that never did before, malloc would have much to
+  // prepare.
+  std::string name;
+  if (old == nullptr)
+    name = IsDirectoryPath(path) ? absl::StrCat(path, "index.html") : std::string(path);
+  Opened opened = Open(path, old != nullptr ? old->name : name);
   if (opened.status != 200) {
     if (old != nullptr) Forget(path, old);
     return {opened.status, nullptr};
@@ -159,7 +162,7 @@ Lookup FileCache::Load(absl::string_view path, const FileRef& old, uint32_t now)
     return {200, old};
   }
   loads_.fetch_add(1, std::memory_order_relaxed);
-  FileRef file = Prepare(path, opened);
+  FileRef file = Prepare(opened, old != nullptr ? old->name : std::move(name));
   if (file == nullptr) {
     if (old != nullptr) Forget(path, old);
     return {opened.status, nullptr};
@@ -172,10 +175,9 @@ Lookup FileCache::Load(absl::string_view path, const FileRef& old, uint32_t now)
   return {200, file};
 }
 
-FileCache::Opened FileCache::Open(absl::string_view path) {
+FileCache::Opened FileCache::Open(absl::string_view path, const std::string& name) {
   Opened opened;
   bool index = IsDirectoryPath(path);
-  std::string name = index ? absl::StrCat(path, "index.html") : std::string(path);
   int result = OpenBeneath(root_, name.c_str());
   if (result == -EMFILE) {  // give up a descriptor that is only kept for speed
     {
@@ -207,8 +209,9 @@ FileCache::Opened FileCache::Open(absl::string_view path) {
 
 // Takes over opened.descriptor. Returns: null where the file could not be read, and opened.status
 // says why.
-std::shared_ptr<File> FileCache::Prepare(absl::string_view path, Opened& opened) {
+std::shared_ptr<File> FileCache::Prepare(Opened& opened, std::string name) {
   auto file = std::make_shared<File>();
+  file->name = std::move(name);
   file->size = opened.stat.st_size;
   file->device = opened.stat.st_dev;
   file->inode = opened.stat.st_ino;
@@ -223,8 +226,7 @@ std::shared_ptr<File> FileCache::Prepare(absl::string_view path, Opened& opened)
   char modified[30];
   // RFC 9110, 8.8.2.1: never later than the reply.
   FormatHttpDate(std::min(file->modified.tv_sec, now.tv_sec), modified);
-  absl::StrAppend(&file->reply, "Content-Type: ",
-                  types_.TypeOf(IsDirectoryPath(path) ? absl::string_view("index.html") : path),
+  absl::StrAppend(&file->reply, "Content-Type: ", types_.TypeOf(file->name),
                   "\r\nContent-Length: ", file->size, "\r\nLast-Modified: ", modified, "\r\n\r\n");
   file->head_size = file->reply.size();
 

@@ -49,8 +49,9 @@ struct File {
   absl::string_view Head() const { return {reply.data(), head_size}; }
   bool InMemory() const { return descriptor < 0; }
 
-  std::string
-      reply;  // the head from Content-Type to its empty line; in memory: followed by the contents
+  // The head from Content-Type to its empty line; in memory: followed by the contents.
+  std::string reply;
+  std::string name;  // of the file, relative to the root
   size_t head_size = 0;
   uint64_t size = 0;    // of the contents
   int descriptor = -1;  // open for reading where the contents are not in memory
@@ -134,10 +135,10 @@ class FileCache {
   bool IsValid(const Node& node, uint32_t now) const {
     return static_cast<int32_t>(now - node.checked) < limits_.valid_seconds;
   }
-  Opened Open(absl::string_view path);
+  Opened Open(absl::string_view path, const std::string& name);
   Lookup LoadAlone(absl::string_view path, uint32_t now);
   Lookup Load(absl::string_view path, const FileRef& old, uint32_t now);
-  std::shared_ptr<File> Prepare(absl::string_view path, Opened& opened);
+  std::shared_ptr<File> Prepare(Opened& opened, std::string name);
   int ReadContents(File& file, int descriptor);
   bool Reserve(File& file, int64_t bytes, int64_t descriptors);
   bool EvictOne();

@@ -7,10 +7,11 @@
 // the hot path shares nothing.
 //
 // Invariants
-//   P1  A view is watched at most once in a generation (persistent pollers), both directions.
+//   P1  A view is watched at most once in a generation and direction (persistent pollers): for
+//       reading whoever waits first, for writing once somebody has to wait for that.
 //   P2  `ready` bits mean "may be ready": a direction whose bit is clear is known not to be,
-//       because an attempt drained it after the view was watched or because watching will report
-//       it. Hang-up and error are sticky.
+//       because an attempt drained it after the view was watched for it or because watching it
+//       will report it. Hang-up and error are sticky.
 //   P3  A view of an older generation counts for nothing: ViewOf makes it new before anyone sees
 //       it.
 #ifndef BOBBIN_RUNTIME_DESCRIPTORS_H_
@@ -103,7 +104,7 @@ struct alignas(64) View {
 
   uint32_t generation = 0;
   uint8_t ready = 0;
-  bool watched = false;
+  uint8_t watched = 0;        // directions; kRead is among them if any is
   uint16_t orphan_users = 0;  // waits that keep an orphan open
   Waiter* waiters = nullptr;  // for readiness, in any direction; all that match are woken
   Waiter* woken = nullptr;    // made ready, and not running yet

@@ -1,11 +1,11 @@
 // Learns from the kernel which descriptors have become ready; one per scheduler.
 //
 // Contract, the same for every implementation
-//   * Watch(fd, …) makes sure that a later Wait reports the descriptor once it is ready in either
-//     direction, also when it is ready already.
-//   * A poller that is persistent() needs one Watch in the life of a descriptor and reports edges.
-//   One that is not
-//     reports a watched direction once and then forgets it.
+//   * Watch(fd, …, events) makes sure that a later Wait reports the descriptor once one of `events`
+//     is there, also when it is there already.
+//   * A poller that is persistent() needs one Watch in the life of a descriptor, which is for
+//     reading whatever else it is for, one WatchWriting where that is wanted later, and reports
+//     edges. One that is not reports a watched direction once and then forgets it.
 //   * Closing a descriptor needs no call to the kernel (Closed only keeps the books); an event of
 //     an earlier generation is reported as such and is the caller's to drop.
 // Source: epoll(7), poll(2). Callers: the owning scheduler.
@@ -34,6 +34,10 @@ class Poller {
 
   // Returns: 0, or -errno of epoll_ctl(2): -EPERM where the kind of file is always ready.
   virtual long Watch(int fd, uint32_t generation, uint32_t events) = 0;
+
+  // Watches a descriptor that was watched for reading alone for writing as well: persistent pollers
+  // only. Returns: as Watch.
+  virtual long WatchWriting(int fd, uint32_t generation) = 0;
 
   // Stops watching a descriptor that stays open under another number.
   virtual void Forget(int fd) = 0;

@@ -13,6 +13,8 @@ namespace {
 constexpr int64_t kMillisecond = 1'000'000;
 constexpr int64_t kLongWait = 100 * kMillisecond;
 constexpr int64_t kMaxWait = int64_t{24} * 3600 * 1000 * kMillisecond;
+
+constexpr uint32_t kReading = EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLET;
 }  // namespace
 
 long EpollPoller::Init() {
@@ -29,8 +31,8 @@ EpollPoller::~EpollPoller() {
   if (fd_ >= 0) RawSyscall(SYS_close, fd_);
 }
 
-long EpollPoller::Watch(int fd, uint32_t generation, uint32_t) {
-  PollEvent event = {EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP | EPOLLET, fd, generation};
+long EpollPoller::Watch(int fd, uint32_t generation, uint32_t events) {
+  PollEvent event = {kReading | (events & EPOLLOUT), fd, generation};
   long result = RawSyscall(SYS_epoll_ctl, fd_, EPOLL_CTL_ADD, fd, &event);
   // Still registered from an earlier generation that somebody closed where we did not see it, or
   // that lives on elsewhere: the new registration replaces it, and the kernel reports its state at
@@ -38,6 +40,14 @@ long EpollPoller::Watch(int fd, uint32_t generation, uint32_t) {
   if (result == -EEXIST) result = RawSyscall(SYS_epoll_ctl, fd_, EPOLL_CTL_MOD, fd, &event);
   if (result == 0) ++added_;
   return result;
+}
+
+long EpollPoller::WatchWriting(int fd, uint32_t generation) {
+  PollEvent event = {kReading | EPOLLOUT, fd, generation};
+  long result = RawSyscall(SYS_epoll_ctl, fd_, EPOLL_CTL_MOD, fd, &event);
+  if (result != -ENOENT) return result;
+  --added_;  // closed, and another file under its number, where nobody saw it
+  return Watch(fd, generation, EPOLLOUT);
 }
 
 void EpollPoller::Forget(int fd) {

@@ -1,5 +1,7 @@
-// The poller over epoll(7): each descriptor is registered once, edge-triggered, in both directions,
-// and never modified (invariant P1). Closing a descriptor deregisters it in the kernel.
+// The poller over epoll(7): each descriptor is registered once, edge-triggered (invariant P1), and
+// a second time where a thread has to wait for writing: few ever do, and a socket that is
+// registered for writing is reported at once, which costs an event a connection. Closing a
+// descriptor deregisters it in the kernel.
 #ifndef BOBBIN_RUNTIME_POLLER_EPOLL_H_
 #define BOBBIN_RUNTIME_POLLER_EPOLL_H_
 
@@ -15,6 +17,7 @@ class EpollPoller final : public Poller {
 
   bool persistent() const override { return true; }
   long Watch(int fd, uint32_t generation, uint32_t events) override;
+  long WatchWriting(int fd, uint32_t generation) override;
   void Forget(int fd) override;
   void Closed(int) override { --added_; }
   int Wait(PollEvent* events, int capacity, int64_t timeout, const uint64_t* mask) override;

@@ -24,6 +24,7 @@ class PollPoller final : public Poller {
 
   bool persistent() const override { return false; }
   long Watch(int fd, uint32_t generation, uint32_t events) override;
+  long WatchWriting(int fd, uint32_t generation) override { return Watch(fd, generation, POLLOUT); }
   void Forget(int fd) override;
   void Closed(int fd) override { Forget(fd); }
   int Wait(PollEvent* events, int capacity, int64_t timeout, const uint64_t* mask) override;

@@ -63,8 +63,8 @@ View* Scheduler::ViewOf(int fd) {
   uint32_t generation =
       runtime().descriptors.Find(fd)->generation.load(std::memory_order_acquire) | 1;
   if (__builtin_expect(view->generation != generation, 0)) {
-    if (view->watched) poller_->Closed(fd);
-    view->watched = false;
+    if (view->watched != 0) poller_->Closed(fd);
+    view->watched = 0;
     // Closed where we did not see it in time: they will find out by trying.
     WakeWaiters(view, POLLIN | POLLOUT | POLLERR | POLLHUP);
     while (Waiter* waiter = view->acceptors) {
@@ -97,9 +97,12 @@ void Scheduler::Unqueue(Waiter* waiter) {
 }
 
 long Scheduler::Watch(View* view, int fd, uint32_t events) {
-  if (view->watched && poller_->persistent()) return 0;
-  long result = poller_->Watch(fd, view->generation, events);
-  if (result == 0) view->watched = true;
+  uint8_t wanted = View::kRead | (ReadyBits(events) & View::kWrite);
+  if ((wanted & ~view->watched) == 0 && poller_->persistent()) return 0;
+  bool more = view->watched != 0 && poller_->persistent();
+  long result = more ? poller_->WatchWriting(fd, view->generation)
+                     : poller_->Watch(fd, view->generation, events);
+  if (result == 0) view->watched = wanted;
   return result;
 }
 
@@ -189,7 +192,7 @@ void Scheduler::HandleEvent(const PollEvent& event) {
   if (bits & POLLERR) ready |= View::kError;
   if (bits & POLLPRI) ready |= View::kUrgent;
   view->ready = ready;
-  if (!poller_->persistent()) view->watched = false;
+  if (!poller_->persistent()) view->watched = 0;
   if (view->waiters != nullptr) WakeWaiters(view, bits);
 }
 
@@ -283,7 +286,7 @@ void Scheduler::AcceptForWaiters(View* view, int fd, int limit) {
 void Scheduler::Backlog(int fd) {
   poller_->Forget(fd);
   View* view = &views_[fd];
-  view->watched = false;
+  view->watched = 0;
   Watch(view, fd, POLLIN);
 }
 
@@ -307,7 +310,7 @@ void Scheduler::MoveWaiters(int from, int to) {
   orphan->orphan_users = users;
   // The file stays open, so the kernel would go on reporting it under its old number.
   poller_->Forget(from);
-  old->watched = false;
+  old->watched = 0;
   Watch(orphan, to, events);
 }
 

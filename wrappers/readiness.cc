@@ -47,6 +47,14 @@ uint64_t Deadline(int64_t timeout) {
   return timeout < 0 ? kNever : runtime().clock.Now() + static_cast<uint64_t>(timeout);
 }
 
+// The directions that a pollfd's events are about: pollers know them by one name each.
+uint32_t DirectionsOf(short events) {
+  constexpr short kReads = POLLIN | POLLRDNORM | POLLRDBAND;
+  constexpr short kWrites = POLLOUT | POLLWRNORM | POLLWRBAND;
+  return static_cast<uint16_t>(events) | ((events & kReads) != 0 ? POLLIN : 0) |
+         ((events & kWrites) != 0 ? POLLOUT : 0);
+}
+
 // Parks until something in `set` may be ready. Returns: 0, -ETIMEDOUT, -EINTR, -errno.
 long ParkOnAll(Scheduler* scheduler, struct pollfd* set, unsigned long count, uint64_t deadline) {
   Waiter small[kOnStack];
@@ -60,7 +68,7 @@ long ParkOnAll(Scheduler* scheduler, struct pollfd* set, unsigned long count, ui
     // become ready.
     waiters[used] = Waiter();
     waiters[used].fd = set[i].fd;
-    waiters[used].events = static_cast<uint16_t>(set[i].events);
+    waiters[used].events = DirectionsOf(set[i].events);
     ++used;
   }
   ParkRequest request;
@@ -91,7 +99,7 @@ long ParkOnAll(Scheduler* scheduler, struct pollfd* set, unsigned long count, ui
   if (d->kind.load(std::memory_order_relaxed) != FileKind::kTcp || d->Has(Descriptor::kShared))
     return -EAGAIN;
   // Not yet watched: the poller will report what is there at once, which is as good as asking.
-  bool fresh = !view->watched && scheduler->poller()->persistent();
+  bool fresh = view->watched == 0 && scheduler->poller()->persistent();
   if ((view->ready & View::kRead) != 0 && !fresh) return -EAGAIN;
   if (fresh) scheduler->Expect(one->fd, POLLIN);
   uint64_t deadline = Deadline(timeout);
@@ -105,8 +113,8 @@ long ParkOnAll(Scheduler* scheduler, struct pollfd* set, unsigned long count, ui
   if (waited < 0) return -EAGAIN;
   one->revents = static_cast<short>(wait.happened() &
                                     (static_cast<unsigned>(one->events) | POLLERR | POLLHUP));
-  // An end of the stream is readable too, whatever bits announced it.
-  if ((wait.happened() & (POLLRDHUP | POLLHUP | POLLERR)) != 0)
+  // An end of the stream is readable too, whatever bits announced it, and data has two names.
+  if ((wait.happened() & (POLLIN | POLLRDHUP | POLLHUP | POLLERR)) != 0)
     one->revents |= one->events & (POLLIN | POLLRDNORM);
   return one->revents != 0 ? 1 : -EAGAIN;
 }
@@ -123,7 +131,7 @@ long ParkOnAll(Scheduler* scheduler, struct pollfd* set, unsigned long count, ui
   uint64_t deadline = timeout == 0 ? 0 : Deadline(timeout);
   for (;;) {
     for (unsigned long i = 0; i < count && timeout != 0; ++i) {
-      if (set[i].fd >= 0) scheduler->Expect(set[i].fd, static_cast<uint16_t>(set[i].events));
+      if (set[i].fd >= 0) scheduler->Expect(set[i].fd, DirectionsOf(set[i].events));
     }
     long result = AskKernel(set, count);
     // What is ready stays ready for whoever reads or writes next.

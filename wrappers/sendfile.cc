@@ -51,6 +51,24 @@ long SendPolling(void* argument) {
 
 long SendOnce(void* argument) { return SendSome(*static_cast<const Request*>(argument)); }
 
+uint64_t PagesOf(off_t offset, size_t length) {
+  auto from = static_cast<uint64_t>(offset);
+  return (from + length - 1) / kPage - from / kPage + 1;
+}
+
+// Counts the pages of a part of a file that are in the page cache. Returns: false where the kernel
+// does not tell, as before Linux 6.5.
+bool CountCached(int fd, off_t offset, size_t length, uint64_t* pages) {
+  static std::atomic<bool> no_cachestat{false};
+  if (no_cachestat.load(std::memory_order_relaxed)) return false;
+  CacheRange range = {static_cast<uint64_t>(offset), length};
+  CacheStatus cache;
+  long result = RawSyscall(SYS_cachestat, fd, &range, &cache, 0);
+  if (result == -ENOSYS) no_cachestat.store(true, std::memory_order_relaxed);
+  if (result == 0) *pages = cache.cached;
+  return result == 0;
+}
+
 bool ResidentByMapping(int fd, off_t offset, size_t length) {
   off_t start = offset & ~static_cast<off_t>(kPage - 1);
   size_t bytes = length + static_cast<size_t>(offset - start);
@@ -64,15 +82,30 @@ bool ResidentByMapping(int fd, off_t offset, size_t length) {
   return resident;
 }
 
+// When a send gives up (SO_SNDTIMEO). The kernel is asked where somebody waits, which few ever do.
+class SendDeadline {
+ public:
+  explicit SendDeadline(int out) : out_(out) {}
+  uint64_t Get() {
+    if (deadline_ == kUnknown) deadline_ = SocketDeadline(out_, Direction::kWrite);
+    return deadline_;
+  }
+
+ private:
+  static constexpr uint64_t kUnknown = 0;
+  int out_;
+  uint64_t deadline_ = kUnknown;
+};
+
 // Waits for room on the socket. Returns: 0, or what sendfile is to return.
-long WaitForRoom(Scheduler* scheduler, int out, uint64_t deadline) {
+long WaitForRoom(Scheduler* scheduler, int out, SendDeadline* deadline) {
   DescriptorWait wait(scheduler, out);
   for (;;) {
     View* view = scheduler->ViewOf(out);
     if (view == nullptr || (view->ready & View::kWrite) != 0) return 0;
-    long waited = wait.Wait(POLLOUT, Waiting::kWritable, deadline);
+    long waited = wait.Wait(POLLOUT, Waiting::kWritable, deadline->Get());
     if (waited == -EINTR && GoesOn(scheduler) &&
-        !(deadline != kNever && scheduler->current()->handled))
+        !(deadline->Get() != kNever && scheduler->current()->handled))
       continue;
     return waited == -ETIMEDOUT ? -EAGAIN : waited;
   }
@@ -165,22 +198,16 @@ long Tee(Scheduler* scheduler, int in, int out, size_t count, unsigned flags) {
 }
 
 bool Resident(int fd, off_t offset, size_t length) {
-  static std::atomic<bool> no_cachestat{false};
+  if (length == 0) return true;
+  uint64_t cached = 0;
+  bool counted = CountCached(fd, offset, length, &cached);
+  if (counted && cached >= PagesOf(offset, length)) return true;
   struct stat status;
   if (RawSyscall(SYS_fstat, fd, &status) < 0 || !S_ISREG(status.st_mode)) return false;
-  if (offset >= status.st_size || length == 0) return true;
+  if (offset >= status.st_size) return true;
   if (static_cast<off_t>(length) > status.st_size - offset)
     length = static_cast<size_t>(status.st_size - offset);
-  if (!no_cachestat.load(std::memory_order_relaxed)) {
-    CacheRange range = {static_cast<uint64_t>(offset), length};
-    CacheStatus cache;
-    long result = RawSyscall(SYS_cachestat, fd, &range, &cache, 0);
-    uint64_t first = static_cast<uint64_t>(offset) / kPage;
-    uint64_t last = (static_cast<uint64_t>(offset) + length - 1) / kPage;
-    if (result == 0) return cache.cached >= last - first + 1;
-    no_cachestat.store(true, std::memory_order_relaxed);
-  }
-  return ResidentByMapping(fd, offset, length);
+  return counted ? cached >= PagesOf(offset, length) : ResidentByMapping(fd, offset, length);
 }
 
 long Sendfile(Scheduler* scheduler, int out, int in, off_t* offset, size_t count) {
@@ -200,11 +227,11 @@ long Sendfile(Scheduler* scheduler, int out, int in, off_t* offset, size_t count
     ++scheduler->counters().worker_sendfiles;
     return RunOnWorker(scheduler, Lane::kDisk, &SendOnce, &request);
   }
-  uint64_t deadline = SocketDeadline(out, Direction::kWrite);
+  SendDeadline deadline(out);
   size_t done = 0;
   for (;;) {
     long result =
-        policy == SendfilePolicy::kNonblocking ? 0 : WaitForRoom(scheduler, out, deadline);
+        policy == SendfilePolicy::kNonblocking ? 0 : WaitForRoom(scheduler, out, &deadline);
     if (result == 0) {
       scheduler->Expect(out, POLLOUT);
       result = Step(scheduler, &request, policy);
@@ -212,7 +239,7 @@ long Sendfile(Scheduler* scheduler, int out, int in, off_t* offset, size_t count
       if (result == 0) return static_cast<long>(done);
       if (result == -EAGAIN) {
         ++scheduler->counters().try_again;
-        if (policy == SendfilePolicy::kNonblocking && runtime().clock.Now() >= deadline) {
+        if (policy == SendfilePolicy::kNonblocking && runtime().clock.Now() >= deadline.Get()) {
           return done != 0 ? static_cast<long>(done) : -EAGAIN;
         }
         continue;

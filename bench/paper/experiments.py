@@ -365,9 +365,7 @@ class Plan:
       return []
     points = []
     for family in self.running(regime):
-      held = self.settings.held
-      if family.most:
-        held = min(held, family.most - SPARE_CONNECTIONS)
+      held = min(self.settings.held, servers.most_connections(family, self.descriptors) - SPARE_CONNECTIONS)
       c = self.holding(regime, family, held)
       points += [Point("memory", c, regime, held=held)] if c is not None else []
     return points

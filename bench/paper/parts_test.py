@@ -285,9 +285,22 @@ class Rates(TemporaryTest):
       self.assertEqual(calibrate.server_share(steps, 1.5), 0.45)
     self.assertEqual(calibrate.server_share([{**steps[0], "generator_busy": 0.3}], 1.5), 1.0)
 
+  def test_a_chance_lull_is_no_overload(self):
+    # 100 sessions: their number has a standard deviation of a tenth.
+    self.assertTrue(calibrate.kept_up({"rate": 500, "seconds": 2, "reply_rate": 430}))
+    self.assertFalse(calibrate.kept_up({"rate": 500, "seconds": 2, "reply_rate": 300}))
+    self.assertFalse(calibrate.kept_up({"rate": 20000, "seconds": 2, "reply_rate": 17200}))
+
+  def test_a_server_that_wants_two_descriptors_a_connection_is_asked_for_half(self):
+    lighttpd = servers.BY_NAME["lighttpd"]
+    plan = self.plan(families=[lighttpd])
+    c = plan.default(lighttpd)
+    self.assertLessEqual(2 * c.get(servers.CONNECTIONS), plan.descriptors)
+    self.assertEqual(len(plan.memory("resident")), 1)
+
   def test_the_off_scale_brings_the_wanted_connections(self):
-    steps = [{"rate": 1000, "off_scale": 0.1, "reply_rate": 1000, "connections": 200},
-             {"rate": 9000, "off_scale": 0.1, "reply_rate": 5000, "connections": 9000}]
+    steps = [{"rate": 1000, "seconds": 2, "off_scale": 0.1, "reply_rate": 1000, "connections": 200},
+             {"rate": 9000, "seconds": 2, "off_scale": 0.1, "reply_rate": 5000, "connections": 9000}]
     # 2 connections for each request/s at full off-times: 5,000 requests/s would hold 10,000.
     self.assertEqual(calibrate.off_scale(steps, 8000), 0.8)
     self.assertEqual(calibrate.off_scale(steps, 80000), 1.0)

@@ -59,6 +59,7 @@ class Family:
   separate: bool = False  # each worker has a descriptor table of its own
   spread: bool = False  # can be started as several processes, which share its connections out
   most: int = 0  # connections that it can be told to hold; 0: as many as descriptors allow
+  descriptors: int = 1  # that it wants for each of them
   tuned: bool = False
   kernel_threads: bool = False  # a kernel thread a connection, so the number is kept lower
   holds_files: bool = False  # it keeps the whole file set in memory of its own: no regime of memory pressure
@@ -105,7 +106,7 @@ def configuration(family, processes=1, **parameters):
 
 def most_connections(family, descriptors, workers=1):
   """What a configuration can hold at all, by the descriptors that a process may have."""
-  each = descriptors - SPARE_DESCRIPTORS
+  each = (descriptors - SPARE_DESCRIPTORS) // family.descriptors
   most = max(1, each * (workers if family.separate else MOST_PROCESSES if family.spread else 1))
   return min(most, family.most or most)
 
@@ -231,7 +232,7 @@ FAMILIES = (
     Family("mmap-pool", "mmap-pool", "a kernel thread a connection, mapped files", mmap_pool, program="mmap_pool",
            arch="pool", sockets="block", kernel_threads=True, tuned=True, most=10000),
     debian_family("nginx", "nginx", "nginx", 1),
-    debian_family("lighttpd", "lighttpd", "lighttpd"),
+    debian_family("lighttpd", "lighttpd", "lighttpd", descriptors=2),
     debian_family("h2o", "h2o", "h2o"),
     debian_family("apache", "Apache, event", "apache_event", arch="threads"),
     debian_family("go", "Go net/http", "go_file_server", arch="goroutines"),

@@ -88,6 +88,20 @@ TEST(Poll, WriterWaitsUntilThereIsRoom) {
                [&] { ReadExactly(pair.b, filled); });
 }
 
+TEST(Poll, KnowsTheDirectionsByTheirOtherNames) {
+  Pair tcp = MakeTcpPair();
+  WhileBlocked([&] { EXPECT_EQ(POLLRDNORM, PollOne(tcp.a, POLLRDNORM, -1)); },
+               [&] { EXPECT_EQ(1, send(tcp.b, "x", 1, 0)); });
+  char buffer[64];
+  EXPECT_EQ(1, recv(tcp.a, buffer, sizeof buffer, 0));
+  WhileBlocked([&] { EXPECT_EQ(POLLIN | POLLRDNORM, PollOne(tcp.a, POLLIN | POLLRDNORM, -1)); },
+               [&] { EXPECT_EQ(1, send(tcp.b, "x", 1, 0)); });
+  Pair local = MakeSocketPair();
+  const size_t filled = FillUp(local.a);
+  WhileBlocked([&] { EXPECT_EQ(POLLWRNORM, PollOne(local.a, POLLWRNORM, -1)); },
+               [&] { ReadExactly(local.b, filled); });
+}
+
 TEST(Poll, BothDirectionsAreReportedTogether) {
   Pair pair = MakeSocketPair();
   EXPECT_EQ(1, write(pair.b, "x", 1));

@@ -133,13 +133,29 @@ TEST_P(PollerTest, ReportsRoomWhereThereWasNone) {
 TEST_P(PollerTest, DirectionsMayBeWatchedOneAfterTheOther) {
   Fill(near());
   ASSERT_EQ(poller_->Watch(near(), 1, POLLIN), 0);
-  if (!poller_->persistent()) {
-    ASSERT_EQ(poller_->Watch(near(), 1, POLLOUT), 0);
-  }
+  ASSERT_EQ(poller_->WatchWriting(near(), 1), 0);
   Drain(far());
   EXPECT_TRUE(BitsOf(near(), kLong) & POLLOUT);
   SendTo(far());
   EXPECT_TRUE(BitsOf(near(), kLong) & POLLIN) << "the other direction is still watched";
+}
+
+TEST_P(PollerTest, WatchWritingReportsRoomThatIsThereAlready) {
+  ASSERT_EQ(poller_->Watch(near(), 1, POLLIN), 0);
+  EXPECT_EQ(BitsOf(near(), 0), 0u) << "room is no news to one who waits to read";
+  ASSERT_EQ(poller_->WatchWriting(near(), 1), 0);
+  EXPECT_TRUE(BitsOf(near(), kLong) & POLLOUT);
+}
+
+TEST_P(PollerTest, WatchWritingTakesUpANumberThatNamesAnotherFile) {
+  ASSERT_EQ(poller_->Watch(near(), 1, POLLIN), 0);
+  int other[2];
+  ASSERT_EQ(pipe2(other, O_NONBLOCK), 0);
+  ASSERT_EQ(dup2(other[1], near()), near());  // which the poller is not told
+  ASSERT_EQ(poller_->WatchWriting(near(), 3), 0);
+  EXPECT_TRUE(BitsOf(near(), kLong) & POLLOUT);
+  close(other[0]);
+  close(other[1]);
 }
 
 TEST_P(PollerTest, HangUpIsReportedUnasked) {
@@ -433,15 +449,16 @@ TEST(EpollPoller, BadDescriptorsAreRefused) {
 }
 
 // P1: one registration is for both directions, whichever was asked for.
-TEST(EpollPoller, OneWatchIsForBothDirections) {
+TEST(EpollPoller, AWatchIsForReadingWhateverItIsFor) {
   EpollPoller poller;
   ASSERT_EQ(poller.Init(), 0);
   int pair[2];
   ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-  ASSERT_EQ(poller.Watch(pair[0], 1, POLLIN), 0);
+  ASSERT_EQ(write(pair[1], "x", 1), 1);
+  ASSERT_EQ(poller.Watch(pair[0], 1, POLLOUT), 0);
   PollEvent event;
   ASSERT_EQ(poller.Wait(&event, 1, kLong, nullptr), 1);
-  EXPECT_TRUE(event.events & POLLOUT);
+  EXPECT_TRUE(event.events & POLLIN);
   close(pair[0]);
   close(pair[1]);
 }

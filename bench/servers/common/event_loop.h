@@ -1,6 +1,6 @@
 // Serves connections in one thread that waits for all of them at once.
 //
-// A request on a kept connection costs one recv, one writev and a share of an epoll_wait; a
+// A request on a kept connection costs one recv, one sendmsg and a share of an epoll_wait; a
 // connection one accept4, one epoll_ctl and one close.
 #ifndef BENCH_SERVERS_COMMON_EVENT_LOOP_H_
 #define BENCH_SERVERS_COMMON_EVENT_LOOP_H_

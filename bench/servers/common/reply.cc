@@ -56,15 +56,12 @@ void Reply::Clear() {
 
 Reply::Outcome Reply::SendParts(int socket) {
   while (part_ < parts_end_) {
-    ssize_t n;
-    if (left() == 0) {
-      n = writev(socket, parts_ + part_, parts_end_ - part_);
-    } else {  // the contents come at once, so that the head need not leave in a segment of its own
-      msghdr message{};
-      message.msg_iov = parts_ + part_;
-      message.msg_iovlen = parts_end_ - part_;
-      n = sendmsg(socket, &message, MSG_MORE);
-    }
+    // As knot/response.cc, and for its reason. MSG_MORE: the contents come at once, so that the head
+    // need not leave in a segment of its own.
+    msghdr message{};
+    message.msg_iov = parts_ + part_;
+    message.msg_iovlen = parts_end_ - part_;
+    ssize_t n = sendmsg(socket, &message, left() == 0 ? 0 : MSG_MORE);
     if (n < 0) {
       if (errno == EINTR) continue;
       if (errno != EAGAIN) return Outcome::kGone;
