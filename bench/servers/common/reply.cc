@@ -56,8 +56,8 @@ void Reply::Clear() {
 
 Reply::Outcome Reply::SendParts(int socket) {
   while (part_ < parts_end_) {
-    // As knot/response.cc, and for its reason. MSG_MORE: the contents come at once, so that the head
-    // need not leave in a segment of its own.
+    // As knot/response.cc, and for its reason. MSG_MORE: the contents come at once, so that the
+    // head need not leave in a segment of its own.
     msghdr message{};
     message.msg_iov = parts_ + part_;
     message.msg_iovlen = parts_end_ - part_;
