@@ -1,7 +1,7 @@
 // A small pool of kernel threads, each pinned to a processor, that serve one connection at a time
 // from files mapped into memory.
 //
-// A thread accepts a connection, reads a request, writes the reply with one writev and, as the
+// A thread accepts a connection, reads a request, writes the reply with one sendmsg and, as the
 // server this is after did, closes the connection. Further connections wait in the system's queue.
 //
 // With --keep_alive=on a thread stays with its connection until that ends. --threads is then the
