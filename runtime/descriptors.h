@@ -14,6 +14,8 @@
 //       will report it. Hang-up and error are sticky.
 //   P3  A view of an older generation counts for nothing: ViewOf makes it new before anyone sees
 //       it.
+//   P4  Who waits for readiness is in a view's `sole`, `waiters` or `woken`; while there is a sole
+//       one the lists are empty.
 #ifndef BOBBIN_RUNTIME_DESCRIPTORS_H_
 #define BOBBIN_RUNTIME_DESCRIPTORS_H_
 
@@ -106,12 +108,16 @@ struct alignas(64) View {
   uint8_t ready = 0;
   uint8_t watched = 0;        // directions; kRead is among them if any is
   uint16_t orphan_users = 0;  // waits that keep an orphan open
-  Waiter* waiters = nullptr;  // for readiness, in any direction; all that match are woken
+  // The one who waits for readiness, if nobody else does, with all that an event has to know of it:
+  // its stack, a cold page, is then first touched when it runs.
+  uint32_t sole_events = 0;
+  uint32_t sole_happened = 0;  // not 0: made ready, and not running yet
+  Waiter* sole = nullptr;
+  Waiter* waiters = nullptr;  // where there are several; all that match are woken
   Waiter* woken = nullptr;    // made ready, and not running yet
   Waiter* acceptors =
       nullptr;  // for a connection; the latest comer, whose memory is warm, is served first
-  const Thread* latest =
-      nullptr;  // to wait for readiness; only to be prefetched, it may have ended
+  Thread* thread = nullptr;  // of the sole waiter
 };
 
 // The shared table. Descriptors at or above capacity() are served without memory of them: see

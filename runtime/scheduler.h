@@ -264,6 +264,9 @@ class Scheduler {
   static void Resume(Thread* thread, Wake wake);
   static void Queue(Waiter** list, Waiter* waiter);
   static void Unqueue(Waiter* waiter);
+  static void Enlist(View* view, Waiter* waiter);
+  void Delist(Waiter* waiter);
+  static void Spread(View* view);
   long Watch(View* view, int fd, uint32_t events);
   void Backlog(int fd);
   long WatchWakeup();

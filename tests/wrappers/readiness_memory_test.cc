@@ -1,4 +1,4 @@
-// What is remembered of descriptors: invariants P1 to P3 (runtime/descriptors.h) and the short-read
+// What is remembered of descriptors: invariants P1 to P4 (runtime/descriptors.h) and the short-read
 // rule, seen in the counters.
 #include <fcntl.h>
 #include <netinet/tcp.h>
@@ -198,6 +198,57 @@ TEST(ReadinessMemory, EventOfAClosedFileUnderAReusedNumberWakesNobody) {
   }
   EXPECT_EQ(before, Statistics().try_again) << "the reader was woken for the old file";
   ASSERT_EQ(1, write(peer, "n", 1));
+}
+
+// P4: who comes second makes the sole waiter one of several; each is woken by its own.
+TEST(ReadinessMemory, WaitersOfOneDescriptorAreEachWokenByTheirOwn) {
+  Pair pair = conformance::MakeSocketPair();
+  const size_t filled = conformance::FillUp(pair.a);
+  std::atomic<int> readable{0}, writable{0};
+  auto wait_for = [&](short events, std::atomic<int>* count) {
+    struct pollfd one = {pair.a.get(), events, 0};
+    EXPECT_EQ(1, poll(&one, 1, -1));
+    EXPECT_EQ(events, one.revents);
+    ++*count;
+  };
+  UserThread first([&] { wait_for(POLLIN, &readable); });
+  LetOthersRun();
+  UserThread second([&] { wait_for(POLLOUT, &writable); });
+  LetOthersRun();
+  UserThread third([&] { wait_for(POLLIN, &readable); });
+  LetOthersRun();
+  conformance::ReadExactly(pair.b, filled);
+  second.Join();
+  EXPECT_EQ(0, readable);
+  ASSERT_EQ(1, send(pair.b, "x", 1, 0));
+  first.Join();
+  third.Join();
+  EXPECT_EQ(2, readable);
+  EXPECT_EQ(1, writable);
+}
+
+// P4: nor is a sole waiter that was woken, and has not run yet, lost when another comes.
+TEST(ReadinessMemory, WaiterThatWasWokenIsNotLostWhenAnotherComesBeforeItRuns) {
+  Pair pair = conformance::MakeSocketPair();
+  Event go;
+  UserThread reader([&] {
+    struct pollfd one = {pair.a.get(), POLLIN, 0};
+    EXPECT_EQ(1, poll(&one, 1, -1));
+    EXPECT_EQ(POLLIN, one.revents);
+  });
+  UserThread other([&] {
+    go.Wait();
+    struct pollfd one = {pair.a.get(), POLLPRI, 0};
+    EXPECT_EQ(0, poll(&one, 1, 20));
+  });
+  LetOthersRun();
+  ASSERT_EQ(1, bobbin::RawSyscall(SYS_write, pair.b.get(), "x", 1));
+  // Long enough for the next park to poll: the other one is ready before the reader is.
+  for (int64_t end = conformance::NowNs() + 20'000'000; conformance::NowNs() < end;) {
+  }
+  go.Post();
+  reader.Join();
+  other.Join();
 }
 
 // A reader that was woken holds on to its file, as in the kernel, whoever runs before it.

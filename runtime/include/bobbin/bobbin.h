@@ -94,7 +94,7 @@ struct Statistics {
   uint64_t signals_delivered;
   uint64_t preemptions;  // threads that had to yield after their quantum
   uint64_t traps;        // system calls that reached the runtime by dispatch (bobbin run)
-  uint64_t stacks;  // now: thread stacks held by the arena, in use or kept for reuse
+  uint64_t stacks;       // now: thread stacks held by the arena, in use or kept for reuse
 };
 
 // Fills `out`. Callers: any thread. Never blocks.
