@@ -6,7 +6,9 @@
 #include <unistd.h>
 
 #include "wrappers/cached_path.h"
+#include "wrappers/io.h"
 #include "wrappers/ioctl.h"
+#include "wrappers/page_cache.h"
 #include "wrappers/socket.h"
 
 #ifndef RWF_NOWAIT
@@ -60,6 +62,21 @@ long DirectFile(Scheduler* scheduler, int fd, const struct iovec& vector, int64_
   return result;
 }
 
+// Reads what is not in the page cache as soon as it is. Returns: -EAGAIN where a worker must.
+long ReadAwaited(Scheduler* scheduler, int fd, const struct iovec* vectors, int count,
+                 int64_t offset) {
+  constexpr size_t kMost = 1024 * 1024;  // at a time
+  int64_t at = offset >= 0 ? offset : RawSyscall(SYS_lseek, fd, 0, SEEK_CUR);
+  if (at < 0) return -EAGAIN;
+  size_t length = 0;
+  for (int i = 0; i < count && length < kMost; ++i) length += vectors[i].iov_len;
+  SameFile file(fd);
+  bool come = BringIn(scheduler, fd, at, length < kMost ? length : kMost);
+  if (!file.Still()) return -EBADF;
+  if (!come) return -EAGAIN;
+  return RawSyscall(SYS_preadv2, fd, vectors, count, offset, -1L, RWF_NOWAIT);
+}
+
 long TransferFile(Scheduler* scheduler, int fd, const struct iovec* vectors, int count,
                   int64_t offset, bool write) {
   Descriptor* d = runtime().descriptors.Find(fd);
@@ -72,6 +89,7 @@ long TransferFile(Scheduler* scheduler, int fd, const struct iovec* vectors, int
                   [&](Scheduler* s, int file, const struct iovec* rest, int parts, size_t, bool) {
                     long result = RawSyscall(write ? SYS_pwritev2 : SYS_preadv2, file, rest, parts,
                                              at, -1L, RWF_NOWAIT);
+                    if (result == -EAGAIN && !write) result = ReadAwaited(s, file, rest, parts, at);
                     if (result == -EAGAIN || result == -EOPNOTSUPP) {
                       result = at < 0
                                    ? CallOnWorker(s, Lane::kDisk, write ? SYS_writev : SYS_readv,

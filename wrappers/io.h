@@ -30,6 +30,21 @@ inline uint8_t ReadyBit(Direction direction) {
 // none is set.
 uint64_t SocketDeadline(int fd, Direction direction);
 
+// Tells whether a descriptor still names the file that it did.
+class SameFile {
+ public:
+  explicit SameFile(int fd) : descriptor_(runtime().descriptors.Find(fd)), before_(Generation()) {}
+  bool Still() const { return Generation() == before_; }
+
+ private:
+  uint32_t Generation() const {
+    return descriptor_ == nullptr ? 0 : descriptor_->generation.load(std::memory_order_acquire);
+  }
+
+  const Descriptor* descriptor_;  // null: not known
+  uint32_t before_;
+};
+
 // One wait of a call on one descriptor, which the descriptor's closing may move to a stand-in.
 class DescriptorWait {
  public:

@@ -2,33 +2,19 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "runtime/ready_now.h"
 #include "wrappers/io.h"
+#include "wrappers/page_cache.h"
 #include "wrappers/socket.h"
-
-#ifndef SYS_cachestat
-#define SYS_cachestat 451
-#endif
 
 namespace bobbin {
 
 namespace {
 
-constexpr size_t kPage = 4096;
 constexpr size_t kMostAtOnce = 0x7ffff000;    // as the kernel does (sendfile(2), NOTES)
 constexpr size_t kInlineChunk = 1024 * 1024;  // looked at for residency, and sent, in one go
-
-struct CacheRange {
-  uint64_t offset, length;
-};
-
-struct CacheStatus {
-  uint64_t cached, dirty, writeback, evicted, recently_evicted;
-};
 
 struct Request {
   int out, in;
@@ -50,37 +36,6 @@ long SendPolling(void* argument) {
 }
 
 long SendOnce(void* argument) { return SendSome(*static_cast<const Request*>(argument)); }
-
-uint64_t PagesOf(off_t offset, size_t length) {
-  auto from = static_cast<uint64_t>(offset);
-  return (from + length - 1) / kPage - from / kPage + 1;
-}
-
-// Counts the pages of a part of a file that are in the page cache. Returns: false where the kernel
-// does not tell, as before Linux 6.5.
-bool CountCached(int fd, off_t offset, size_t length, uint64_t* pages) {
-  static std::atomic<bool> no_cachestat{false};
-  if (no_cachestat.load(std::memory_order_relaxed)) return false;
-  CacheRange range = {static_cast<uint64_t>(offset), length};
-  CacheStatus cache;
-  long result = RawSyscall(SYS_cachestat, fd, &range, &cache, 0);
-  if (result == -ENOSYS) no_cachestat.store(true, std::memory_order_relaxed);
-  if (result == 0) *pages = cache.cached;
-  return result == 0;
-}
-
-bool ResidentByMapping(int fd, off_t offset, size_t length) {
-  off_t start = offset & ~static_cast<off_t>(kPage - 1);
-  size_t bytes = length + static_cast<size_t>(offset - start);
-  long at = RawSyscall(SYS_mmap, 0, bytes, PROT_READ, MAP_SHARED, fd, start);
-  if (at < 0 && at > -4096) return false;
-  unsigned char pages[kInlineChunk / kPage + 2];
-  bool resident = RawSyscall(SYS_mincore, at, bytes, pages) == 0;
-  for (size_t i = 0; resident && i < (bytes + kPage - 1) / kPage; ++i)
-    resident = (pages[i] & 1) != 0;
-  RawSyscall(SYS_munmap, at, bytes);
-  return resident;
-}
 
 // When a send gives up (SO_SNDTIMEO). The kernel is asked where somebody waits, which few ever do.
 class SendDeadline {
@@ -120,6 +75,12 @@ long Step(Scheduler* scheduler, Request* r, SendfilePolicy policy) {
       if (r->count > kInlineChunk) r->count = kInlineChunk;
       off_t at = r->offset != nullptr ? *r->offset : RawSyscall(SYS_lseek, r->in, 0, SEEK_CUR);
       bool resident = at >= 0 && Resident(r->in, at, r->count);
+      if (!resident && at >= 0) {
+        SameFile in(r->in), out(r->out);
+        resident = BringIn(scheduler, r->in, at, r->count);
+        // Closed meanwhile: their numbers may name a stranger's.
+        if (!in.Still() || !out.Still()) return -EBADF;
+      }
       ++(resident ? scheduler->counters().inline_sendfiles
                   : scheduler->counters().worker_sendfiles);
       long result = resident ? SendSome(*r) : RunOnWorker(scheduler, Lane::kDisk, &SendOnce, r);
@@ -195,19 +156,6 @@ long Splice(Scheduler* scheduler, int in, int64_t* in_offset, int out, int64_t* 
 long Tee(Scheduler* scheduler, int in, int out, size_t count, unsigned flags) {
   SpliceRequest request = {in, out, nullptr, nullptr, count, flags, true};
   return SpliceOrPark(scheduler, &request);
-}
-
-bool Resident(int fd, off_t offset, size_t length) {
-  if (length == 0) return true;
-  uint64_t cached = 0;
-  bool counted = CountCached(fd, offset, length, &cached);
-  if (counted && cached >= PagesOf(offset, length)) return true;
-  struct stat status;
-  if (RawSyscall(SYS_fstat, fd, &status) < 0 || !S_ISREG(status.st_mode)) return false;
-  if (offset >= status.st_size) return true;
-  if (static_cast<off_t>(length) > status.st_size - offset)
-    length = static_cast<size_t>(status.st_size - offset);
-  return counted ? cached >= PagesOf(offset, length) : ResidentByMapping(fd, offset, length);
 }
 
 long Sendfile(Scheduler* scheduler, int out, int in, off_t* offset, size_t count) {

@@ -3,7 +3,7 @@
 //
 // All policies send everything asked for, as a blocking sendfile does, short of the file's end, an
 // error, SO_SNDTIMEO or a signal. Source: sendfile(2); Pariag et al., EuroSys 2007, section 4.3;
-// cachestat(2), mincore(2).
+// decision 0022.
 #ifndef BOBBIN_WRAPPERS_SENDFILE_H_
 #define BOBBIN_WRAPPERS_SENDFILE_H_
 
@@ -18,10 +18,6 @@ long Sendfile(Scheduler* scheduler, int out, int in, off_t* offset, size_t count
 long Splice(Scheduler* scheduler, int in, int64_t* in_offset, int out, int64_t* out_offset,
             size_t count, unsigned flags);
 long Tee(Scheduler* scheduler, int in, int out, size_t count, unsigned flags);
-
-// Tells whether the pages of [offset, offset+length) of regular file `fd` are in the page cache
-// now.
-bool Resident(int fd, off_t offset, size_t length);
 
 }  // namespace bobbin
 
