@@ -105,9 +105,9 @@ def server_share(steps, most):
 
 
 def step(point, result):
-  return {"rate": point.rate, "seconds": point.duration, "off_scale": point.off_scale, "reply_rate": result["reply_rate"],
-          "connections": result["connections_mean"], "server_busy": result["server_busy"],
-          "generator_busy": result["generator_busy"] or 0.0}
+  return {"rate": point.rate, "seconds": point.duration, "off_scale": point.off_scale,
+          "reply_rate": result["reply_rate"], "connections": result["connections_mean"],
+          "server_busy": result["server_busy"], "generator_busy": result["generator_busy"] or 0.0}
 
 
 def next_rate(last, share):

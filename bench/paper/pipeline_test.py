@@ -24,7 +24,8 @@ import settings
 OURS = ("knot", "knot-kernel-threads", "userver", "watpipe", "amped", "reuseport", "mmap_pool")
 
 
-class Pipeline(unittest.TestCase):
+class StandIns(unittest.TestCase):
+  """A folder with stand-ins for our programs."""
 
   def setUp(self):
     self.folder = tempfile.mkdtemp(prefix="paper-test-")
@@ -43,6 +44,13 @@ class Pipeline(unittest.TestCase):
       file.write(f'#!/bin/sh\nexec "{sys.executable}" "{HERE}/fakes/{script} "$@"\n')
     os.chmod(path, 0o755)
 
+  def runs(self):
+    with open(self.log, encoding="utf-8") as file:
+      return len(file.readlines())
+
+
+class Pipeline(StandIns):
+
   def command(self, *arguments):
     return [sys.executable, os.path.join(HERE, "paper.py"), "--bin", self.bin, "--files",
             os.path.join(self.folder, "files"), "--quick", "--directories=2", "--duration=0.1", "--warmup=0.1",
@@ -53,10 +61,6 @@ class Pipeline(unittest.TestCase):
                           env={**os.environ, "FAKE_LOG": self.log, "PYTHONDONTWRITEBYTECODE": "1",
                                "PYTHONPATH": os.path.join(HERE, "fakes/plain"), **environment},
                           timeout=100)
-
-  def runs(self):
-    with open(self.log, encoding="utf-8") as file:
-      return len(file.readlines())
 
   def read(self, name):
     with open(os.path.join(self.out, name), encoding="utf-8") as file:
@@ -190,6 +194,43 @@ def command_of(pid):
 def orphans(folder):
   """Processes whose command line names a folder that only one test has."""
   return [pid for pid in os.listdir("/proc") if pid.isdigit() and int(pid) != os.getpid() and folder in command_of(pid)]
+
+
+class Pairs(StandIns):
+
+  def pair(self, *arguments):
+    command = [sys.executable, os.path.join(HERE, "pair.py"), "--bin", self.bin, "--files",
+               os.path.join(self.folder, "files"), "--directories=2", "--duration=0.1", "--warmup=0.1", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=100,
+                          env={**os.environ, "FAKE_LOG": self.log, "PYTHONDONTWRITEBYTECODE": "1",
+                               "PYTHONPATH": os.path.join(HERE, "fakes/plain")})
+
+  def test_two_servers_are_compared_beside_each_other(self):
+    results = os.path.join(self.folder, "pair.json")
+    done = self.pair("knot-auto:7", "userver-sped", "--rounds=3", f"--json={results}")
+    self.assertEqual(done.returncode, 0, done.stderr)
+    self.assertRegex(done.stdout, r"CPU a reply, knot-auto-\S+-7w / userver-sped-\S+: \d+\.\d{3} \((\d+\.\d{3} ?){3}\)")
+    with open(results, encoding="utf-8") as file:
+      document = json.load(file)
+    self.assertEqual([len(document["rounds"]), len(document["rounds"][0])], [3, 2])
+    self.assertEqual(self.runs(), 6)
+
+  def test_what_cannot_be_is_said(self):
+    for arguments, words in ((("knot-auto", "quick"), "no server is called 'quick'"),
+                             (("knot-auto", "userver-nb:0"), "userver-nb:0: workers must be 1 or more"),
+                             (("knot-auto", "h2o:2"), "h2o has no workers"),
+                             (("knot-auto",), "the following arguments are required"),
+                             (("knot-auto", "amped", "--share=2"), "--share is more than a processor"),
+                             (("knot-auto", "amped", "--rounds=0"), "must be 1 or more")):
+      done = self.pair(*arguments)
+      self.assertEqual(done.returncode, 2, done.stderr)
+      self.assertIn(words, done.stderr)
+      self.assertNotIn("Traceback", done.stderr)
+    os.remove(os.path.join(self.bin, "amped"))
+    done = self.pair("knot-auto", "amped")
+    self.assertEqual(done.returncode, 1)
+    self.assertIn("pair: ", done.stderr)
+    self.assertNotIn("Traceback", done.stderr)
 
 
 if __name__ == "__main__":

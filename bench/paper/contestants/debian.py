@@ -98,8 +98,9 @@ def nginx(work, root, port, *, descriptors, connections, files, workers=1, sendf
       "user": "user root;" if os.geteuid() == 0 else "",  # else the workers could not read a root of ours
       "workers": workers, "descriptors": descriptors, "work": work, "root": root, "port": port, "idle": IDLE_SECONDS,
       "backlog": BACKLOG, "sendfile": "on" if sendfile else "off",
-      # Its own connections, to the listening socket and the master, count as well.
-      "worker_connections": held + 16, "cached_files": _files(descriptors, held, files),
+      # Its own connections, to the listening socket and the master, count as well, and it closes idle ones where less
+      # than a sixteenth is left.
+      "worker_connections": min(held + held // 15 + 16, descriptors), "cached_files": _files(descriptors, held, files),
       "reuseport": " reuseport" if workers > 1 else ""}
   return [find_program("nginx", "nginx-light"), "-p", work, "-e", "stderr", "-c",
           write(work, "nginx.conf", NGINX.format(**values))]
