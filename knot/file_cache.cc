@@ -149,10 +149,11 @@ Lookup FileCache::LoadAlone(absl::string_view path, uint32_t now) {
 Lookup FileCache::Load(absl::string_view path, const FileRef& old, uint32_t now) {
   // A check allocates nothing: in a thread that never did before, malloc would have much to
   // prepare.
-  std::string name;
+  std::string fresh;
   if (old == nullptr)
-    name = IsDirectoryPath(path) ? absl::StrCat(path, "index.html") : std::string(path);
-  Opened opened = Open(path, old != nullptr ? old->name : name);
+    fresh = IsDirectoryPath(path) ? absl::StrCat(path, "index.html") : std::string(path);
+  const std::string& name = old != nullptr ? old->name : fresh;
+  Opened opened = Open(path, name);
   if (opened.status != 200) {
     if (old != nullptr) Forget(path, old);
     return {opened.status, nullptr};
@@ -162,7 +163,7 @@ Lookup FileCache::Load(absl::string_view path, const FileRef& old, uint32_t now)
     return {200, old};
   }
   loads_.fetch_add(1, std::memory_order_relaxed);
-  FileRef file = Prepare(opened, old != nullptr ? old->name : std::move(name));
+  FileRef file = Prepare(opened, name);
   if (file == nullptr) {
     if (old != nullptr) Forget(path, old);
     return {opened.status, nullptr};

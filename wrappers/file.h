@@ -15,7 +15,8 @@ struct open_how;
 namespace bobbin {
 
 // Transfers to or from a regular file; `offset` -1: at the file position. Cached data is copied at
-// once, the rest by a worker; O_DIRECT descriptors go through Linux AIO.
+// once, what can be read ahead when it has come, the rest by a worker; O_DIRECT descriptors go
+// through Linux AIO.
 long ReadFile(Scheduler* scheduler, int fd, const struct iovec* vectors, int count, int64_t offset);
 long WriteFile(Scheduler* scheduler, int fd, const struct iovec* vectors, int count,
                int64_t offset);

@@ -1,6 +1,7 @@
 """Measures one point: starts a server, puts the load on it, reads what it cost, stops it."""
 
 import contextlib
+import functools
 import json
 import os
 import re
@@ -55,6 +56,17 @@ class Machine:
     regime = self.regimes[regime]
     self.change_to(regime)
     limits = regime.limits + ((groups.processor_share(share),) if share < 1 else ())
+    with self.prepared(configuration) as start:
+      regime.prepare()
+      with groups.Limits(*limits).around() as enter, regime.around():
+        if hasattr(regime, "fill"):
+          regime.fill()
+        with start(enter=enter) as server:
+          yield server
+
+  @contextlib.contextmanager
+  def prepared(self, configuration):
+    """A folder and a port for a server. Yields what makes the process, given the command to `enter` its groups."""
     # Others, such as Apache's workers, must be able to pass through it.
     work = tempfile.mkdtemp(prefix="bobbin-paper-")
     os.chmod(work, 0o755)
@@ -65,14 +77,8 @@ class Machine:
                             self.settings.directories * load.FILES_A_DIRECTORY,
                             self.settings.directories * load.DIRECTORY_BYTES >> 20)
       command = self._command(configuration, place)
-      regime.prepare()
-      with groups.Limits(*limits).around() as enter, regime.around():
-        if hasattr(regime, "fill"):
-          regime.fill()
-        with processes.ServerProcess(
-            configuration.name, command, port, os.path.join(work, "output"), cpu=self.settings.server_cpu, enter=enter,
-            start_seconds=START_SECONDS) as server:
-          yield server
+      yield functools.partial(processes.ServerProcess, configuration.name, command, port, os.path.join(work, "output"),
+                              cpu=self.settings.server_cpu, start_seconds=START_SECONDS)
     finally:
       shutil.rmtree(work, ignore_errors=True)
 
@@ -169,17 +175,22 @@ def fewer(configuration):
   return servers.configuration(configuration.family, configuration.processes, **values)
 
 
+def deadline(settings, point):
+  """When a run that begins now must have ended."""
+  return time.monotonic() + point.warmup + point.duration + settings.timeout + load.DRAIN_SECONDS
+
+
 def measure_window(machine, server, point):
   """Runs the load and reads what the server used between its `begin` and `end`."""
   settings = machine.settings
-  deadline = time.monotonic() + point.warmup + point.duration + settings.timeout + load.DRAIN_SECONDS
+  end = deadline(settings, point)
   with machine.tool.run(server.port, settings.run_flags(point)) as run:
-    run.wait_for("begin", deadline, server.check_alive)
+    run.wait_for("begin", end, server.check_alive)
     before = Reading(server.pid)
     with sampled(machine, server, point) as profile:
-      run.wait_for("end", deadline, server.check_alive)
+      run.wait_for("end", end, server.check_alive)
       after = Reading(server.pid)
-      report = run.finish(deadline, server.check_alive)
+      report = run.finish(end, server.check_alive)
       profile = profile()
   gone = before.family - after.family
   if gone and point.configuration.family.name != "apache":  # which ends processes as it sees fit

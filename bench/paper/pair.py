@@ -8,30 +8,26 @@ each other's place in the caches, in turn and alike. In every round both are sta
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import os
-import shutil
-import signal
 import statistics
 import sys
-import tempfile
-import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "../common"))
 
 # pylint: disable=wrong-import-position
 import awake
+import experiments
 import groups
 import load
 import measure
 import paper
 import processes
+import regimes
 import servers
 import settings as settings_module
-
-USAGE_ERROR = 2
-
 
 def make_parser():
   parser = argparse.ArgumentParser(prog="./dev bench pair", description=__doc__,
@@ -90,39 +86,27 @@ class Said:
 class Pair:
   """Both servers of a round, and their loads."""
 
-  def __init__(self, args, configured, tool, root, enter, flags):
-    self._args = args
-    self._configured = configured
-    self._tool = tool
-    self._root = root
+  def __init__(self, machine, points, enter):
+    self._machine = machine
+    self._points = points
     self._enter = enter
-    self._flags = flags
 
   def round(self, number):
     """Returns what each server used, in the order of the command line."""
     order = (0, 1) if number % 2 else (1, 0)
+    points = [dataclasses.replace(point, round=number) for point in self._points]
     with contextlib.ExitStack() as stack:
       running, loads = {}, {}
       for i in order:
-        running[i] = stack.enter_context(self._server(stack, self._configured[i]))
+        start = stack.enter_context(self._machine.prepared(points[i].configuration))
+        running[i] = stack.enter_context(start(enter=self._enter))
       for i in order:
-        loads[i] = stack.enter_context(self._tool.run(running[i].port, {**self._flags, "seed": number}))
-      return self._measured(running, loads)
+        flags = self._machine.settings.run_flags(points[i])
+        loads[i] = stack.enter_context(self._machine.tool.run(running[i].port, flags))
+      return self._measured(running, loads, measure.deadline(self._machine.settings, points[0]))
 
-  def _server(self, stack, configuration):
-    work = tempfile.mkdtemp(prefix="bobbin-pair-")
-    stack.callback(shutil.rmtree, work, ignore_errors=True)
-    os.chmod(work, 0o755)  # others, such as Apache's workers, must be able to pass through it
-    port = processes.free_port()
-    directories = self._args.directories
-    place = servers.Place(self._args.bin, self._root, port, work, processes.raise_descriptor_limit(),
-                          directories * load.FILES_A_DIRECTORY, directories * load.DIRECTORY_BYTES >> 20)
-    return processes.ServerProcess(configuration.name, configuration.command(place), port,
-                                   os.path.join(work, "output"), cpu=0, enter=self._enter,
-                                   start_seconds=measure.START_SECONDS)
-
-  def _measured(self, running, loads):
-    deadline = time.monotonic() + self._args.warmup + self._args.duration + 15 + load.DRAIN_SECONDS
+  @staticmethod
+  def _measured(running, loads, deadline):
     before, after = {}, {}
     for readings, word in ((before, "begin"), (after, "end")):
       for i in (0, 1):
@@ -162,49 +146,36 @@ def run(args):
   if len(os.sched_getaffinity(0)) < 2:
     raise paper.UsageError("two processors are needed: one for the servers, one for the loads")
   paper.check_tools(args.bin)
-  tool = load.Tool(args.bin, 1)
-  root = os.path.abspath(args.files or os.path.join(args.bin, "../../paper", f"files-{args.directories}"))
+  settings = settings_module.Settings(regimes=(servers.RESIDENT,), directories=args.directories)
+  tool = load.Tool(args.bin, settings.generator_cpu)
+  root = paper.file_root(args, settings)
   paper.make_files(tool, root, args.directories, Said())
   configured = configurations(args, processes.raise_descriptor_limit())
-  settings = settings_module.Settings(regimes=(servers.RESIDENT,), directories=args.directories)
-  flags = {"rate": args.rate, "warmup": args.warmup, "duration": args.duration, "off_scale": args.off_scale,
-           "timeout": settings.timeout, "directories": args.directories}
-  resident = paper.make_regimes(settings, root)[servers.RESIDENT]
+  points = [experiments.Point("load", c, servers.RESIDENT, args.rate, off_scale=args.off_scale, warmup=args.warmup,
+                              duration=args.duration) for c in configured]
+  made = paper.make_regimes(settings, root)
+  resident = made[servers.RESIDENT]
+  machine = measure.Machine(args.bin, root, tool, made, settings)
   limits = (groups.processor_share(args.share),) if args.share < 1 else ()
   rounds = []
-  resident.enter()
+  machine.change_to(resident)
   try:
     with awake.Awake(), groups.Limits(*limits).around() as enter, resident.around():
-      pair = Pair(args, configured, tool, root, enter, flags)
+      pair = Pair(machine, points, enter)
       for number in range(1, args.rounds + 1):
         resident.prepare()
         rounds.append(pair.round(number))
         found = ratio(rounds[-1])
         Said.say(f"round {number} of {args.rounds}: {'no replies' if found is None else f'{found:.3f}'}")
   finally:
-    resident.leave()
+    machine.change_to(None)
   print("\n".join(table([c.name for c in configured], rounds)))
   if args.json:
     with open(args.json, "w", encoding="utf-8") as file:
-      json.dump({"servers": [c.name for c in configured], "flags": flags, "share": args.share, "rounds": rounds}, file)
+      json.dump({"servers": [c.name for c in configured], "flags": settings.run_flags(points[0]), "share": args.share,
+                 "rounds": rounds}, file)
   return 0
 
 
-def main():
-  args = make_parser().parse_args()
-  signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers are stopped on the way out
-  try:
-    return run(args)
-  except paper.UsageError as error:
-    print(f"pair: {error}", file=sys.stderr)
-    return USAGE_ERROR
-  except measure.ERRORS as error:
-    print(f"pair: {error}", file=sys.stderr)
-    return 1
-
-
 if __name__ == "__main__":
-  try:
-    sys.exit(main())
-  except KeyboardInterrupt:
-    sys.exit(130)
+  paper.main("pair", make_parser(), run, measure.ERRORS + (regimes.RegimeError,))

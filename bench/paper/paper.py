@@ -161,6 +161,10 @@ def print_plan(args, settings, families, figures):
         "yet takes half a minute more.")
 
 
+def file_root(args, settings):
+  return os.path.abspath(args.files or os.path.join(args.bin, "../../paper", f"files-{settings.directories}"))
+
+
 def make_files(tool, root, directories, progress):
   """Makes the file set unless it is there."""
   done = os.path.join(root, f".complete-{directories}")
@@ -222,7 +226,7 @@ def measure_all(args, settings, store, families, figures, progress):
     plan.settings = settings = budgeted(plan, args)
     progress.say(f"{settings.duration:g} s a point of the comparison")
   tool = load.Tool(args.bin, settings.generator_cpu)
-  root = os.path.abspath(args.files or os.path.join(args.bin, "../../paper", f"files-{settings.directories}"))
+  root = file_root(args, settings)
   make_files(tool, root, settings.directories, progress)
   made = make_regimes(settings, root)
   with awake.Awake() as kept:
@@ -281,22 +285,22 @@ def run(args):
   return 1 if failures else 0
 
 
-def main():
-  args = make_parser().parse_args()
+def main(name, parser, body, errors):
+  """Runs a command to its end. `errors` are told in a line."""
+  args = parser.parse_args()
   signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers are stopped on the way out
   try:
-    return run(args)
+    sys.exit(body(args))
   except (UsageError, store_module.Different) as error:
-    print(f"paper: {error}", file=sys.stderr)
-    return USAGE_ERROR
-  except (store_module.StoreError, runner.CalibrationError, regimes.RegimeError, load.LoadError, keep.KeepError,
-          processes.ServerError, OSError) as error:
-    print(f"paper: {error}", file=sys.stderr)
-    return 1
+    print(f"{name}: {error}", file=sys.stderr)
+    sys.exit(USAGE_ERROR)
+  except errors as error:
+    print(f"{name}: {error}", file=sys.stderr)
+    sys.exit(1)
+  except KeyboardInterrupt:
+    sys.exit(130)
 
 
 if __name__ == "__main__":
-  try:
-    sys.exit(main())
-  except KeyboardInterrupt:
-    sys.exit(130)
+  main("paper", make_parser(), run, (store_module.StoreError, runner.CalibrationError, regimes.RegimeError,
+                                     load.LoadError, keep.KeepError, processes.ServerError, OSError))

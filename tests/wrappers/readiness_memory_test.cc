@@ -42,6 +42,12 @@ void Ask(int fd, size_t size) {
   }
 }
 
+// Long enough for the next park to poll.
+void RunUntilAPollIsDue() {
+  for (int64_t end = conformance::NowNs() + 20'000'000; conformance::NowNs() < end;) {
+  }
+}
+
 // P1
 TEST(ReadinessMemory, DescriptorIsRegisteredOnceForAllItsWaits) {
   if (!OnEpoll()) GTEST_SKIP() << "the poll set holds what is waited for, by design";
@@ -243,9 +249,7 @@ TEST(ReadinessMemory, WaiterThatWasWokenIsNotLostWhenAnotherComesBeforeItRuns) {
   });
   LetOthersRun();
   ASSERT_EQ(1, bobbin::RawSyscall(SYS_write, pair.b.get(), "x", 1));
-  // Long enough for the next park to poll: the other one is ready before the reader is.
-  for (int64_t end = conformance::NowNs() + 20'000'000; conformance::NowNs() < end;) {
-  }
+  RunUntilAPollIsDue();  // the other one is ready before the reader is
   go.Post();
   reader.Join();
   other.Join();
@@ -268,9 +272,7 @@ TEST(ReadinessMemory, ReaderThatWasWokenReadsItsFileThoughTheNumberIsReusedBefor
   });
   LetOthersRun();
   ASSERT_EQ(1, bobbin::RawSyscall(SYS_write, old.b.get(), "o", 1));
-  // Long enough for the next park to poll: the closer is ready before the reader is.
-  for (int64_t end = conformance::NowNs() + 20'000'000; conformance::NowNs() < end;) {
-  }
+  RunUntilAPollIsDue();  // the closer is ready before the reader is
   go.Post();
   closer.Join();
   reader.Join();

@@ -20,8 +20,9 @@ enum class PollerKind : uint8_t { kEpoll, kPoll };
 // What sendfile(2) to a socket does; the program's code is the same for all. Source: Pariag et al.,
 // EuroSys 2007, 4.3.
 enum class SendfilePolicy : uint8_t {
-  kInline,       // resident pages are sent from the scheduler; only a miss goes to a worker
-  kPoll,         // wait for writability in the poller, then a worker sends what fits
+  kInline,  // resident pages are sent from the scheduler; for others a read is begun and waited
+            // for, and only what does not come that way is a worker's
+  kPoll,    // wait for writability in the poller, then a worker sends what fits
   kNonblocking,  // a worker sends; where the socket is full it polls it for up to one second
   kBlocking,     // the socket is put in blocking mode and one worker call sends everything
 };
