@@ -10,6 +10,7 @@
 #include <string>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "knot/clock.h"
 
 namespace knot {
@@ -22,6 +23,8 @@ constexpr int kGone = -1;  // the client went away: nobody is there to be told
 // How long, and over how much, a refused client is listened to so that it can read why.
 constexpr int kLingerMs = 2000;
 constexpr size_t kLingerBytes = 256 * 1024;
+
+constexpr absl::string_view kAllow = "Allow: GET, HEAD, OPTIONS\r\n";
 
 int64_t MonotonicMs() {
   timespec now;
@@ -127,17 +130,55 @@ Connection::Next Connection::ServeOne(RequestBuffer& buffer, Input& input) {
 
 Connection::Next Connection::Answer(const Request& request, RequestBuffer& buffer, bool keep) {
   if (request.method == Method::kUnknown) return ReplyStatus(request, 501, false);
-  if (request.method == Method::kOther) {
-    return ReplyStatus(request, 405, keep, "Allow: GET, HEAD\r\n");
+  if (request.method == Method::kOther) return ReplyStatus(request, 405, keep, kAllow);
+  if (request.method == Method::kOptions && IsServer(request.target)) {
+    return ReplyStatus(request, 204, keep, kAllow);
   }
   Target target = ParseTarget(request.target, buffer.path);
   if (target.status != 0) return ReplyStatus(request, target.status, keep && target.status != 400);
-  Lookup found = group_.files.Get(target.path, Now().number);
+  Lookup found = group_.files.Get(target.path, Now().number,
+                                  request.accepts_codings ? &request.codings : nullptr);
   if (found.status == 301) return AnswerDirectory(request, target, keep);
   if (found.status != 200) return ReplyStatus(request, found.status, keep && found.status < 500);
+  if (request.method == Method::kOptions) return ReplyStatus(request, 204, keep, kAllow);
+  if (request.conditions.any) return AnswerConditional(request, *found.file, keep);
+  return AnswerWhole(request, *found.file, keep);
+}
+
+Connection::Next Connection::AnswerWhole(const Request& request, const File& file, bool keep) {
   bool head_only = request.method == Method::kHead;
-  Sent sent = SendFile(socket_, *found.file, head_only, PersistenceOf(request, keep));
+  Sent sent = SendFile(socket_, file, head_only, PersistenceOf(request, keep));
   return Finish(request, 200, sent, keep);
+}
+
+[[gnu::noinline]] Connection::Next Connection::AnswerConditional(const Request& request,
+                                                                 const File& file, bool keep) {
+  const Conditions& conditions = request.conditions;
+  Validators validators = file.GetValidators();
+  Persistence persistence = PersistenceOf(request, keep);
+  switch (Evaluate(conditions, validators, time(nullptr))) {
+    case Verdict::kPreconditionFailed:
+      return ReplyStatus(request, 412, keep);
+    case Verdict::kNotModified:
+      return Finish(request, 304, SendNotModified(socket_, file, persistence), keep);
+    case Verdict::kSend:
+      break;
+  }
+  // RFC 9110, 14.2: of other methods it means nothing.
+  bool partial = request.method == Method::kGet && !conditions.range.empty() &&
+                 RangeCounts(conditions, validators);
+  if (!partial) return AnswerWhole(request, file, keep);
+  Ranges ranges(conditions.range, file.size);
+  switch (ranges.kind()) {
+    case Ranges::Kind::kIgnored:
+      return AnswerWhole(request, file, keep);
+    case Ranges::Kind::kUnsatisfiable:
+      return ReplyStatus(request, 416, keep,
+                         absl::StrCat("Content-Range: bytes */", file.size, "\r\n"));
+    case Ranges::Kind::kSome:
+      break;
+  }
+  return Finish(request, 206, SendRanges(socket_, file, ranges, persistence), keep);
 }
 
 [[gnu::noinline]] Connection::Next Connection::AnswerDirectory(const Request& request,

@@ -49,6 +49,8 @@ class Connection {
   Next ServeReceived();
   Next ServeOne(RequestBuffer& buffer, Input& input);
   Next Answer(const Request& request, RequestBuffer& buffer, bool keep);
+  Next AnswerWhole(const Request& request, const File& file, bool keep);
+  Next AnswerConditional(const Request& request, const File& file, bool keep);
   Next AnswerDirectory(const Request& request, const Target& target, bool keep);
   Next ReplyStatus(const Request& request, int status, bool keep, absl::string_view field = {});
   Next Refuse(int status, absl::string_view head);

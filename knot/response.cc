@@ -1,5 +1,6 @@
 #include "knot/response.h"
 
+#include <sys/random.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -30,8 +31,14 @@ absl::string_view FieldOf(Persistence persistence) {
 
 absl::string_view ReasonOf(int status) {
   switch (status) {
+    case 204:
+      return "No Content";
+    case 206:
+      return "Partial Content";
     case 301:
       return "Moved Permanently";
+    case 304:
+      return "Not Modified";
     case 400:
       return "Bad Request";
     case 403:
@@ -42,10 +49,14 @@ absl::string_view ReasonOf(int status) {
       return "Method Not Allowed";
     case 408:
       return "Request Timeout";
+    case 412:
+      return "Precondition Failed";
     case 413:
       return "Content Too Large";
     case 414:
       return "URI Too Long";
+    case 416:
+      return "Range Not Satisfiable";
     case 431:
       return "Request Header Fields Too Large";
     case 501:
@@ -86,10 +97,11 @@ bool SendAll(int socket, iovec* parts, size_t count, int flags) {
   }
 }
 
-// Sends the contents from the file's descriptor, which other threads use too: the offset is ours.
-uint64_t SendContents(int socket, const File& file) {
-  off_t offset = 0;
-  uint64_t left = file.size;
+// Sends a part of the contents from the file's descriptor, which other threads use too: the offset
+// is ours. Returns: how many bytes were sent.
+uint64_t SendContents(int socket, const File& file, uint64_t first, uint64_t size) {
+  off_t offset = static_cast<off_t>(first);
+  uint64_t left = size;
   while (left > 0) {
     size_t step = std::min<uint64_t>(left, 0x7ffff000);  // the most Linux sends at a time
     ssize_t n = sendfile(socket, file.descriptor, &offset, step);
@@ -97,10 +109,87 @@ uint64_t SendContents(int socket, const File& file) {
     if (n <= 0) break;  // 0: the file shrank
     left -= n;
   }
-  return file.size - left;
+  return size - left;
+}
+
+// The start of a reply of any status, up to where its own fields begin.
+std::string ReplyStart(int status, Persistence persistence) {
+  return absl::StrCat("HTTP/1.1 ", status, " ", ReasonOf(status), "\r\nDate: ", Now().HttpDate(),
+                      "\r\n", FieldOf(persistence));
+}
+
+std::string ContentRange(const ByteRange& range, uint64_t size) {
+  return absl::StrCat("Content-Range: bytes ", range.first, "-", range.last, "/", size, "\r\n");
+}
+
+// Sends `head`, and a part of the contents behind it. Returns: false where the connection is of no
+// more use.
+bool SendPart(int socket, absl::string_view head, const File& file, const ByteRange& range,
+              bool more, Sent* sent) {
+  iovec parts[] = {ToVector(head), {}};
+  uint64_t size = range.size();
+  if (file.InMemory()) {
+    parts[1] = ToVector(absl::string_view(file.reply).substr(file.head_size + range.first, size));
+    if (!SendAll(socket, parts, 2, more ? MSG_MORE : 0)) return false;
+    sent->body_bytes += size;
+    return true;
+  }
+  if (!SendAll(socket, parts, 1, MSG_MORE)) return false;
+  uint64_t n = SendContents(socket, file, range.first, size);
+  sent->body_bytes += n;
+  return n == size;
+}
+
+// A boundary that is in no file but by an accident nobody can arrange.
+std::string NewBoundary() {
+  uint64_t random[2];
+  while (getrandom(random, sizeof random, 0) != sizeof random) {
+  }
+  return absl::StrCat("knot-", absl::Hex(random[0], absl::kZeroPad16),
+                      absl::Hex(random[1], absl::kZeroPad16));
+}
+
+Sent SendMultipart(int socket, const File& file, const Ranges& ranges, Persistence persistence) {
+  std::string boundary = NewBoundary();
+  std::string heads[Ranges::kMost];
+  std::string end = absl::StrCat("\r\n--", boundary, "--\r\n");
+  uint64_t length = end.size();
+  for (size_t i = 0; i < ranges.count(); ++i) {
+    heads[i] = absl::StrCat(i == 0 ? "--" : "\r\n--", boundary, "\r\n", file.TypeField(),
+                            ContentRange(ranges[i], file.size), "\r\n");
+    length += heads[i].size() + ranges[i].size();
+  }
+  std::string head = absl::StrCat(ReplyStart(206, persistence),
+                                  "Content-Type: multipart/byteranges; boundary=", boundary,
+                                  "\r\nContent-Length: ", length, "\r\n", file.CommonFields());
+  heads[0].insert(0, head);
+  Sent sent;
+  for (size_t i = 0; i < ranges.count(); ++i) {
+    if (!SendPart(socket, heads[i], file, ranges[i], true, &sent)) return sent;
+  }
+  iovec last = ToVector(end);
+  sent.whole = SendAll(socket, &last, 1, 0);
+  return sent;
 }
 
 }  // namespace
+
+Sent SendRanges(int socket, const File& file, const Ranges& ranges, Persistence persistence) {
+  if (ranges.count() > 1) return SendMultipart(socket, file, ranges, persistence);
+  const ByteRange& range = ranges[0];
+  std::string head =
+      absl::StrCat(ReplyStart(206, persistence), file.TypeField(), ContentRange(range, file.size),
+                   "Content-Length: ", range.size(), "\r\n", file.CommonFields());
+  Sent sent;
+  sent.whole = SendPart(socket, head, file, range, false, &sent);
+  return sent;
+}
+
+Sent SendNotModified(int socket, const File& file, Persistence persistence) {
+  std::string start = ReplyStart(304, persistence);
+  iovec parts[] = {ToVector(start), ToVector(file.CommonFields())};
+  return {SendAll(socket, parts, 2, 0), 0};
+}
 
 size_t FileReply(absl::string_view rest, Persistence persistence, iovec parts[kMaxReplyParts]) {
   size_t count = 0;
@@ -113,10 +202,13 @@ size_t FileReply(absl::string_view rest, Persistence persistence, iovec parts[kM
 std::string StatusReply(int status, bool head_only, Persistence persistence,
                         absl::string_view field, uint64_t* body_bytes) {
   absl::string_view reason = ReasonOf(status);
+  if (status == 204) {
+    *body_bytes = 0;
+    return absl::StrCat(ReplyStart(status, persistence), field, "\r\n");
+  }
   std::string body = absl::StrCat("<!DOCTYPE html>\n<title>", status, " ", reason, "</title>\n<h1>",
                                   status, " ", reason, "</h1>\n");
-  std::string text = absl::StrCat("HTTP/1.1 ", status, " ", reason, "\r\nDate: ", Now().HttpDate(),
-                                  "\r\n", FieldOf(persistence), field,
+  std::string text = absl::StrCat(ReplyStart(status, persistence), field,
                                   "Content-Type: text/html; charset=utf-8\r\nContent-Length: ");
   absl::StrAppend(&text, body.size(), "\r\n\r\n", head_only ? "" : body);
   *body_bytes = head_only ? 0 : body.size();
@@ -146,7 +238,7 @@ Sent SendFile(int socket, const File& file, bool head_only, Persistence persiste
   Sent sent;
   sent.whole = SendAll(socket, parts, count, all_in_memory ? 0 : MSG_MORE);
   if (!sent.whole || head_only) return sent;
-  sent.body_bytes = all_in_memory ? file.size : SendContents(socket, file);
+  sent.body_bytes = all_in_memory ? file.size : SendContents(socket, file, 0, file.size);
   sent.whole = sent.body_bytes == file.size;
   return sent;
 }

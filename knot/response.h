@@ -10,6 +10,7 @@
 
 #include "absl/strings/string_view.h"
 #include "knot/file_cache.h"
+#include "knot/ranges.h"
 #include "knot/request.h"
 
 namespace knot {
@@ -30,8 +31,8 @@ inline constexpr size_t kMaxReplyParts = 3;
 // `rest`.
 size_t FileReply(absl::string_view rest, Persistence persistence, iovec parts[kMaxReplyParts]);
 
-// Returns: a whole reply of another status, with a small page. `field` is one more header line with
-// its CRLF, or empty.
+// Returns: a whole reply of another status, with a small page where the status may have one.
+// `field` is one more header line with its CRLF, or empty.
 std::string StatusReply(int status, bool head_only, Persistence persistence,
                         absl::string_view field, uint64_t* body_bytes);
 
@@ -52,6 +53,13 @@ struct Sent {
 // step. Returns: whole is false where the client went away or stopped reading, or the file shrank:
 // never wrong bytes.
 Sent SendFile(int socket, const File& file, bool head_only, Persistence persistence);
+
+// Sends parts of `file` with status 206: one as it is, several as multipart/byteranges. Requires:
+// ranges.kind() is kSome, for the file's size. Blocks, returns: as SendFile.
+Sent SendRanges(int socket, const File& file, const Ranges& ranges, Persistence persistence);
+
+// Tells the client, with status 304, that what it has of `file` is still good.
+Sent SendNotModified(int socket, const File& file, Persistence persistence);
 
 // Sends the reply of StatusReply.
 Sent SendStatus(int socket, int status, bool head_only, Persistence persistence,

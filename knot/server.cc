@@ -32,6 +32,8 @@ FileCache::Limits CacheLimits(const Options& options, int64_t descriptor_limit, 
   FileCache::Limits limits;
   limits.bytes = (int64_t{options.cache_mb} << 20) / options.processes / groups;
   limits.valid_seconds = options.cache_valid;
+  limits.precompressed = options.precompressed;
+  limits.compress = options.compress;
   limits.descriptors = CachedDescriptors(descriptor_limit, options.threads) / groups;
   switch (options.send) {
     case Send::kAuto:
