@@ -1,11 +1,8 @@
 #include "knot/connection.h"
 
-#include <poll.h>
-#include <sys/socket.h>
 #include <time.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
 #include <string>
 
@@ -32,24 +29,6 @@ int64_t MonotonicMs() {
   return now.tv_sec * int64_t{1000} + now.tv_nsec / 1'000'000;
 }
 
-// Returns: > 0 readable (or at its end, or in error: recv will tell), 0 time-out.
-int WaitReadable(int socket, int timeout_ms) {
-  pollfd wait{socket, POLLIN, 0};
-  int result;
-  do {
-    result = poll(&wait, 1, timeout_ms);
-  } while (result < 0 && errno == EINTR);
-  return result;
-}
-
-ssize_t Receive(int socket, char* to, size_t size) {
-  ssize_t n;
-  do {
-    n = recv(socket, to, size, 0);
-  } while (n < 0 && errno == EINTR);
-  return n;
-}
-
 Persistence PersistenceOf(const Request& request, bool keep) {
   if (!keep) return Persistence::kClose;
   return request.http11 ? Persistence::kSilent : Persistence::kKeepAlive;
@@ -70,7 +49,7 @@ void Connection::Serve() {
 }
 
 bool Connection::WaitForRequest() {
-  if (WaitReadable(socket_, group_.idle_timeout_ms) > 0) return true;
+  if (stream_.WaitReadable(group_.idle_timeout_ms) > 0) return true;
   group_.counters.idle_closed.Add();
   return false;
 }
@@ -80,7 +59,7 @@ bool Connection::WaitForRequest() {
 [[gnu::noinline]] Connection::Next Connection::ServeReceived() {
   BufferPool::Lease buffer(group_.buffers);
   // More than a request needs is asked for, so that the answer also tells that there is no more.
-  ssize_t n = Receive(socket_, (*buffer).input, kMaxHeadBytes);
+  ssize_t n = stream_.Receive((*buffer).input, kMaxHeadBytes);
   if (n <= 0) return Next::kClose;
   Input input{(*buffer).input, 0, static_cast<size_t>(n)};
   Next next = Next::kWait;
@@ -147,7 +126,7 @@ Connection::Next Connection::Answer(const Request& request, RequestBuffer& buffe
 
 Connection::Next Connection::AnswerWhole(const Request& request, const File& file, bool keep) {
   bool head_only = request.method == Method::kHead;
-  Sent sent = SendFile(socket_, file, head_only, PersistenceOf(request, keep));
+  Sent sent = SendFile(stream_, file, head_only, PersistenceOf(request, keep));
   return Finish(request, 200, sent, keep);
 }
 
@@ -160,7 +139,7 @@ Connection::Next Connection::AnswerWhole(const Request& request, const File& fil
     case Verdict::kPreconditionFailed:
       return ReplyStatus(request, 412, keep);
     case Verdict::kNotModified:
-      return Finish(request, 304, SendNotModified(socket_, file, persistence), keep);
+      return Finish(request, 304, SendNotModified(stream_, file, persistence), keep);
     case Verdict::kSend:
       break;
   }
@@ -178,7 +157,7 @@ Connection::Next Connection::AnswerWhole(const Request& request, const File& fil
     case Ranges::Kind::kSome:
       break;
   }
-  return Finish(request, 206, SendRanges(socket_, file, ranges, persistence), keep);
+  return Finish(request, 206, SendRanges(stream_, file, ranges, persistence), keep);
 }
 
 [[gnu::noinline]] Connection::Next Connection::AnswerDirectory(const Request& request,
@@ -189,7 +168,7 @@ Connection::Next Connection::AnswerWhole(const Request& request, const File& fil
 [[gnu::noinline]] Connection::Next Connection::ReplyStatus(const Request& request, int status,
                                                            bool keep, absl::string_view field) {
   bool head_only = request.method == Method::kHead;
-  Sent sent = SendStatus(socket_, status, head_only, PersistenceOf(request, keep), field);
+  Sent sent = SendStatus(stream_, status, head_only, PersistenceOf(request, keep), field);
   return Finish(request, status, sent, keep);
 }
 
@@ -198,7 +177,7 @@ Connection::Next Connection::AnswerWhole(const Request& request, const File& fil
 [[gnu::noinline]] Connection::Next Connection::Refuse(int status, absl::string_view head) {
   // A reply to HEAD has no body even where the rest of the request is not understood.
   bool head_only = absl::StartsWith(head, "HEAD ");
-  Sent sent = SendStatus(socket_, status, head_only, Persistence::kClose);
+  Sent sent = SendStatus(stream_, status, head_only, Persistence::kClose);
   group_.counters.requests.Add();
   group_.counters.refusals.Add();
   group_.counters.body_bytes.Add(sent.body_bytes);
@@ -268,8 +247,8 @@ Connection::Next Connection::Finish(const Request& request, int status, const Se
 
 Connection::Received Connection::ReceiveMore(Input& input, size_t limit, int64_t deadline_ms) {
   int64_t left = deadline_ms - MonotonicMs();
-  if (left <= 0 || WaitReadable(socket_, static_cast<int>(left)) == 0) return Received::kTimeout;
-  ssize_t n = Receive(socket_, input.base + input.end, limit - input.end);
+  if (left <= 0 || stream_.WaitReadable(static_cast<int>(left)) == 0) return Received::kTimeout;
+  ssize_t n = stream_.Receive(input.base + input.end, limit - input.end);
   if (n <= 0) return Received::kEnd;
   input.end += n;
   return Received::kMore;
@@ -278,13 +257,13 @@ Connection::Received Connection::ReceiveMore(Input& input, size_t limit, int64_t
 // Closing while the client still sends would reset the connection, and the reset can overtake the
 // reply.
 [[gnu::noinline]] void Connection::Linger() {
-  if (shutdown(socket_, SHUT_WR) != 0) return;
+  if (!stream_.EndSending()) return;
   int64_t deadline = MonotonicMs() + kLingerMs;
   for (size_t taken = 0; taken < kLingerBytes;) {
     int64_t left = deadline - MonotonicMs();
-    if (left <= 0 || WaitReadable(socket_, static_cast<int>(left)) == 0) return;
+    if (left <= 0 || stream_.WaitReadable(static_cast<int>(left)) == 0) return;
     BufferPool::Lease buffer(group_.buffers);
-    ssize_t n = Receive(socket_, (*buffer).input, sizeof(*buffer).input);
+    ssize_t n = stream_.Receive((*buffer).input, sizeof(*buffer).input);
     if (n <= 0) return;
     taken += n;
   }

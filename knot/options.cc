@@ -143,9 +143,9 @@ ABSL_FLAG(bool, stats, false, "print the counters at exit, as SIGUSR1 does at an
 namespace knot {
 namespace {
 
-// Libraries define flags too; Knot's are those of this file.
+// Libraries define flags too; Knot's are those of the files knot/options*.cc.
 bool IsKnotFlag(const absl::CommandLineFlag& flag) {
-  return absl::EndsWith(flag.Filename(), "knot/options.cc");
+  return absl::StrContains(flag.Filename(), "knot/options");
 }
 
 absl::Status CheckRanges(const Options& options) {

@@ -1,8 +1,6 @@
 #include "knot/response.h"
 
 #include <sys/random.h>
-#include <sys/sendfile.h>
-#include <sys/socket.h>
 #include <sys/uio.h>
 
 #include <algorithm>
@@ -72,46 +70,6 @@ absl::string_view ReasonOf(int status) {
 
 iovec ToVector(absl::string_view text) { return {const_cast<char*>(text.data()), text.size()}; }
 
-// Sends all of the vectors, which it changes. Returns: false on an error or a time-out without
-// progress.
-bool SendAll(int socket, iovec* parts, size_t count, int flags) {
-  for (;;) {
-    // Not writev, which on Linux looks at the socket's inode, too: a cold cache line each time.
-    msghdr message{};
-    message.msg_iov = parts;
-    message.msg_iovlen = count;
-    ssize_t n = sendmsg(socket, &message, flags);
-    if (n < 0) {
-      if (errno == EINTR) continue;
-      return false;
-    }
-    size_t sent = n;
-    while (count > 0 && sent >= parts->iov_len) {
-      sent -= parts->iov_len;
-      ++parts;
-      --count;
-    }
-    if (count == 0) return true;
-    parts->iov_base = static_cast<char*>(parts->iov_base) + sent;
-    parts->iov_len -= sent;
-  }
-}
-
-// Sends a part of the contents from the file's descriptor, which other threads use too: the offset
-// is ours. Returns: how many bytes were sent.
-uint64_t SendContents(int socket, const File& file, uint64_t first, uint64_t size) {
-  off_t offset = static_cast<off_t>(first);
-  uint64_t left = size;
-  while (left > 0) {
-    size_t step = std::min<uint64_t>(left, 0x7ffff000);  // the most Linux sends at a time
-    ssize_t n = sendfile(socket, file.descriptor, &offset, step);
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) break;  // 0: the file shrank
-    left -= n;
-  }
-  return size - left;
-}
-
 // The start of a reply of any status, up to where its own fields begin.
 std::string ReplyStart(int status, Persistence persistence) {
   return absl::StrCat("HTTP/1.1 ", status, " ", ReasonOf(status), "\r\nDate: ", Now().HttpDate(),
@@ -124,18 +82,18 @@ std::string ContentRange(const ByteRange& range, uint64_t size) {
 
 // Sends `head`, and a part of the contents behind it. Returns: false where the connection is of no
 // more use.
-bool SendPart(int socket, absl::string_view head, const File& file, const ByteRange& range,
+bool SendPart(Stream& stream, absl::string_view head, const File& file, const ByteRange& range,
               bool more, Sent* sent) {
   iovec parts[] = {ToVector(head), {}};
   uint64_t size = range.size();
   if (file.InMemory()) {
     parts[1] = ToVector(absl::string_view(file.reply).substr(file.head_size + range.first, size));
-    if (!SendAll(socket, parts, 2, more ? MSG_MORE : 0)) return false;
+    if (!stream.SendAll(parts, 2, more)) return false;
     sent->body_bytes += size;
     return true;
   }
-  if (!SendAll(socket, parts, 1, MSG_MORE)) return false;
-  uint64_t n = SendContents(socket, file, range.first, size);
+  if (!stream.SendAll(parts, 1, true)) return false;
+  uint64_t n = stream.SendContents(file.descriptor, range.first, size);
   sent->body_bytes += n;
   return n == size;
 }
@@ -149,7 +107,7 @@ std::string NewBoundary() {
                       absl::Hex(random[1], absl::kZeroPad16));
 }
 
-Sent SendMultipart(int socket, const File& file, const Ranges& ranges, Persistence persistence) {
+Sent SendMultipart(Stream& stream, const File& file, const Ranges& ranges, Persistence persistence) {
   std::string boundary = NewBoundary();
   std::string heads[Ranges::kMost];
   std::string end = absl::StrCat("\r\n--", boundary, "--\r\n");
@@ -165,30 +123,30 @@ Sent SendMultipart(int socket, const File& file, const Ranges& ranges, Persisten
   heads[0].insert(0, head);
   Sent sent;
   for (size_t i = 0; i < ranges.count(); ++i) {
-    if (!SendPart(socket, heads[i], file, ranges[i], true, &sent)) return sent;
+    if (!SendPart(stream, heads[i], file, ranges[i], true, &sent)) return sent;
   }
   iovec last = ToVector(end);
-  sent.whole = SendAll(socket, &last, 1, 0);
+  sent.whole = stream.SendAll(&last, 1, false);
   return sent;
 }
 
 }  // namespace
 
-Sent SendRanges(int socket, const File& file, const Ranges& ranges, Persistence persistence) {
-  if (ranges.count() > 1) return SendMultipart(socket, file, ranges, persistence);
+Sent SendRanges(Stream& stream, const File& file, const Ranges& ranges, Persistence persistence) {
+  if (ranges.count() > 1) return SendMultipart(stream, file, ranges, persistence);
   const ByteRange& range = ranges[0];
   std::string head =
       absl::StrCat(ReplyStart(206, persistence), file.TypeField(), ContentRange(range, file.size),
                    "Content-Length: ", range.size(), "\r\n", file.CommonFields());
   Sent sent;
-  sent.whole = SendPart(socket, head, file, range, false, &sent);
+  sent.whole = SendPart(stream, head, file, range, false, &sent);
   return sent;
 }
 
-Sent SendNotModified(int socket, const File& file, Persistence persistence) {
+Sent SendNotModified(Stream& stream, const File& file, Persistence persistence) {
   std::string start = ReplyStart(304, persistence);
   iovec parts[] = {ToVector(start), ToVector(file.CommonFields())};
-  return {SendAll(socket, parts, 2, 0), 0};
+  return {stream.SendAll(parts, 2, false), 0};
 }
 
 size_t FileReply(absl::string_view rest, Persistence persistence, iovec parts[kMaxReplyParts]) {
@@ -230,25 +188,25 @@ std::string LocationField(const Target& target) {
   return field;
 }
 
-Sent SendFile(int socket, const File& file, bool head_only, Persistence persistence) {
+Sent SendFile(Stream& stream, const File& file, bool head_only, Persistence persistence) {
   bool all_in_memory = head_only || file.InMemory() || file.size == 0;
   iovec parts[kMaxReplyParts];
   size_t count =
       FileReply(head_only ? file.Head() : absl::string_view(file.reply), persistence, parts);
   Sent sent;
-  sent.whole = SendAll(socket, parts, count, all_in_memory ? 0 : MSG_MORE);
+  sent.whole = stream.SendAll(parts, count, !all_in_memory);
   if (!sent.whole || head_only) return sent;
-  sent.body_bytes = all_in_memory ? file.size : SendContents(socket, file, 0, file.size);
+  sent.body_bytes = all_in_memory ? file.size : stream.SendContents(file.descriptor, 0, file.size);
   sent.whole = sent.body_bytes == file.size;
   return sent;
 }
 
-Sent SendStatus(int socket, int status, bool head_only, Persistence persistence,
+Sent SendStatus(Stream& stream, int status, bool head_only, Persistence persistence,
                 absl::string_view field) {
   uint64_t body_bytes;
   std::string text = StatusReply(status, head_only, persistence, field, &body_bytes);
   iovec part = ToVector(text);
-  bool whole = SendAll(socket, &part, 1, 0);
+  bool whole = stream.SendAll(&part, 1, false);
   return {whole, whole ? body_bytes : 0};
 }
 

@@ -12,6 +12,7 @@
 #include "knot/file_cache.h"
 #include "knot/ranges.h"
 #include "knot/request.h"
+#include "knot/stream.h"
 
 namespace knot {
 
@@ -49,20 +50,20 @@ struct Sent {
 
 // Sends `file` with status 200. A file in memory leaves in one system call.
 //
-// Blocks:  this thread, while the client takes the reply; up to the socket's SO_SNDTIMEO for each
+// Blocks:  this thread, while the client takes the reply; up to the send time-out for each
 // step. Returns: whole is false where the client went away or stopped reading, or the file shrank:
 // never wrong bytes.
-Sent SendFile(int socket, const File& file, bool head_only, Persistence persistence);
+Sent SendFile(Stream& stream, const File& file, bool head_only, Persistence persistence);
 
 // Sends parts of `file` with status 206: one as it is, several as multipart/byteranges. Requires:
 // ranges.kind() is kSome, for the file's size. Blocks, returns: as SendFile.
-Sent SendRanges(int socket, const File& file, const Ranges& ranges, Persistence persistence);
+Sent SendRanges(Stream& stream, const File& file, const Ranges& ranges, Persistence persistence);
 
 // Tells the client, with status 304, that what it has of `file` is still good.
-Sent SendNotModified(int socket, const File& file, Persistence persistence);
+Sent SendNotModified(Stream& stream, const File& file, Persistence persistence);
 
 // Sends the reply of StatusReply.
-Sent SendStatus(int socket, int status, bool head_only, Persistence persistence,
+Sent SendStatus(Stream& stream, int status, bool head_only, Persistence persistence,
                 absl::string_view field = {});
 
 }  // namespace knot

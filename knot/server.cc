@@ -18,6 +18,7 @@
 #include "knot/connection.h"
 #include "knot/descriptor_limit.h"
 #include "knot/listener.h"
+#include "knot/stream.h"
 #include "knot/threads.h"
 #include "knot/tuning.h"
 
@@ -230,7 +231,8 @@ void Server::Serve(Door& door, int socket, const PeerAddress& peer) {
   Group& group = door.group;
   group.counters.connections.Add();
   group.open.Add(socket);
-  Connection(group, socket, peer).Serve();
+  Stream stream(socket);
+  Connection(group, stream, peer).Serve();
   group.open.Remove(socket);
   close(socket);
 }
