@@ -107,7 +107,8 @@ std::string NewBoundary() {
                       absl::Hex(random[1], absl::kZeroPad16));
 }
 
-Sent SendMultipart(Stream& stream, const File& file, const Ranges& ranges, Persistence persistence) {
+Sent SendMultipart(Stream& stream, const File& file, const Ranges& ranges,
+                   Persistence persistence) {
   std::string boundary = NewBoundary();
   std::string heads[Ranges::kMost];
   std::string end = absl::StrCat("\r\n--", boundary, "--\r\n");

@@ -39,7 +39,8 @@ TEST(Compress, WhatComesOutIsWhatWentIn) {
   for (int i = 0; i < 5000; ++i) text += "line " + std::to_string(i * i) + "\n";
   std::string noise;
   uint32_t state = 1;
-  for (int i = 0; i < 50'000; ++i) noise += static_cast<char>((state = state * 1664525 + 1013904223) >> 24);
+  for (int i = 0; i < 50'000; ++i)
+    noise += static_cast<char>((state = state * 1664525 + 1013904223) >> 24);
   for (Coding coding : {Coding::kGzip, Coding::kBrotli, Coding::kZstd}) {
     SCOPED_TRACE(CodingName(coding));
     for (const std::string& contents : {text, noise, std::string("x")}) {
