@@ -1,15 +1,13 @@
 #include "knot/connection.h"
 
-#include <poll.h>
-#include <sys/socket.h>
 #include <time.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
 #include <string>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "knot/clock.h"
 
 namespace knot {
@@ -23,28 +21,12 @@ constexpr int kGone = -1;  // the client went away: nobody is there to be told
 constexpr int kLingerMs = 2000;
 constexpr size_t kLingerBytes = 256 * 1024;
 
+constexpr absl::string_view kAllow = "Allow: GET, HEAD, OPTIONS\r\n";
+
 int64_t MonotonicMs() {
   timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
   return now.tv_sec * int64_t{1000} + now.tv_nsec / 1'000'000;
-}
-
-// Returns: > 0 readable (or at its end, or in error: recv will tell), 0 time-out.
-int WaitReadable(int socket, int timeout_ms) {
-  pollfd wait{socket, POLLIN, 0};
-  int result;
-  do {
-    result = poll(&wait, 1, timeout_ms);
-  } while (result < 0 && errno == EINTR);
-  return result;
-}
-
-ssize_t Receive(int socket, char* to, size_t size) {
-  ssize_t n;
-  do {
-    n = recv(socket, to, size, 0);
-  } while (n < 0 && errno == EINTR);
-  return n;
 }
 
 Persistence PersistenceOf(const Request& request, bool keep) {
@@ -67,7 +49,7 @@ void Connection::Serve() {
 }
 
 bool Connection::WaitForRequest() {
-  if (WaitReadable(socket_, group_.idle_timeout_ms) > 0) return true;
+  if (stream_.WaitReadable(group_.idle_timeout_ms) > 0) return true;
   group_.counters.idle_closed.Add();
   return false;
 }
@@ -77,7 +59,7 @@ bool Connection::WaitForRequest() {
 [[gnu::noinline]] Connection::Next Connection::ServeReceived() {
   BufferPool::Lease buffer(group_.buffers);
   // More than a request needs is asked for, so that the answer also tells that there is no more.
-  ssize_t n = Receive(socket_, (*buffer).input, kMaxHeadBytes);
+  ssize_t n = stream_.Receive((*buffer).input, kMaxHeadBytes);
   if (n <= 0) return Next::kClose;
   Input input{(*buffer).input, 0, static_cast<size_t>(n)};
   Next next = Next::kWait;
@@ -127,17 +109,55 @@ Connection::Next Connection::ServeOne(RequestBuffer& buffer, Input& input) {
 
 Connection::Next Connection::Answer(const Request& request, RequestBuffer& buffer, bool keep) {
   if (request.method == Method::kUnknown) return ReplyStatus(request, 501, false);
-  if (request.method == Method::kOther) {
-    return ReplyStatus(request, 405, keep, "Allow: GET, HEAD\r\n");
+  if (request.method == Method::kOther) return ReplyStatus(request, 405, keep, kAllow);
+  if (request.method == Method::kOptions && IsServer(request.target)) {
+    return ReplyStatus(request, 204, keep, kAllow);
   }
   Target target = ParseTarget(request.target, buffer.path);
   if (target.status != 0) return ReplyStatus(request, target.status, keep && target.status != 400);
-  Lookup found = group_.files.Get(target.path, Now().number);
+  Lookup found = group_.files.Get(target.path, Now().number,
+                                  request.accepts_codings ? &request.codings : nullptr);
   if (found.status == 301) return AnswerDirectory(request, target, keep);
   if (found.status != 200) return ReplyStatus(request, found.status, keep && found.status < 500);
+  if (request.method == Method::kOptions) return ReplyStatus(request, 204, keep, kAllow);
+  if (request.conditions.any) return AnswerConditional(request, *found.file, keep);
+  return AnswerWhole(request, *found.file, keep);
+}
+
+Connection::Next Connection::AnswerWhole(const Request& request, const File& file, bool keep) {
   bool head_only = request.method == Method::kHead;
-  Sent sent = SendFile(socket_, *found.file, head_only, PersistenceOf(request, keep));
+  Sent sent = SendFile(stream_, file, head_only, PersistenceOf(request, keep));
   return Finish(request, 200, sent, keep);
+}
+
+[[gnu::noinline]] Connection::Next Connection::AnswerConditional(const Request& request,
+                                                                 const File& file, bool keep) {
+  const Conditions& conditions = request.conditions;
+  Validators validators = file.GetValidators();
+  Persistence persistence = PersistenceOf(request, keep);
+  switch (Evaluate(conditions, validators, time(nullptr))) {
+    case Verdict::kPreconditionFailed:
+      return ReplyStatus(request, 412, keep);
+    case Verdict::kNotModified:
+      return Finish(request, 304, SendNotModified(stream_, file, persistence), keep);
+    case Verdict::kSend:
+      break;
+  }
+  // RFC 9110, 14.2: of other methods it means nothing.
+  bool partial = request.method == Method::kGet && !conditions.range.empty() &&
+                 RangeCounts(conditions, validators);
+  if (!partial) return AnswerWhole(request, file, keep);
+  Ranges ranges(conditions.range, file.size);
+  switch (ranges.kind()) {
+    case Ranges::Kind::kIgnored:
+      return AnswerWhole(request, file, keep);
+    case Ranges::Kind::kUnsatisfiable:
+      return ReplyStatus(request, 416, keep,
+                         absl::StrCat("Content-Range: bytes */", file.size, "\r\n"));
+    case Ranges::Kind::kSome:
+      break;
+  }
+  return Finish(request, 206, SendRanges(stream_, file, ranges, persistence), keep);
 }
 
 [[gnu::noinline]] Connection::Next Connection::AnswerDirectory(const Request& request,
@@ -148,7 +168,7 @@ Connection::Next Connection::Answer(const Request& request, RequestBuffer& buffe
 [[gnu::noinline]] Connection::Next Connection::ReplyStatus(const Request& request, int status,
                                                            bool keep, absl::string_view field) {
   bool head_only = request.method == Method::kHead;
-  Sent sent = SendStatus(socket_, status, head_only, PersistenceOf(request, keep), field);
+  Sent sent = SendStatus(stream_, status, head_only, PersistenceOf(request, keep), field);
   return Finish(request, status, sent, keep);
 }
 
@@ -157,7 +177,7 @@ Connection::Next Connection::Answer(const Request& request, RequestBuffer& buffe
 [[gnu::noinline]] Connection::Next Connection::Refuse(int status, absl::string_view head) {
   // A reply to HEAD has no body even where the rest of the request is not understood.
   bool head_only = absl::StartsWith(head, "HEAD ");
-  Sent sent = SendStatus(socket_, status, head_only, Persistence::kClose);
+  Sent sent = SendStatus(stream_, status, head_only, Persistence::kClose);
   group_.counters.requests.Add();
   group_.counters.refusals.Add();
   group_.counters.body_bytes.Add(sent.body_bytes);
@@ -227,8 +247,8 @@ Connection::Next Connection::Finish(const Request& request, int status, const Se
 
 Connection::Received Connection::ReceiveMore(Input& input, size_t limit, int64_t deadline_ms) {
   int64_t left = deadline_ms - MonotonicMs();
-  if (left <= 0 || WaitReadable(socket_, static_cast<int>(left)) == 0) return Received::kTimeout;
-  ssize_t n = Receive(socket_, input.base + input.end, limit - input.end);
+  if (left <= 0 || stream_.WaitReadable(static_cast<int>(left)) == 0) return Received::kTimeout;
+  ssize_t n = stream_.Receive(input.base + input.end, limit - input.end);
   if (n <= 0) return Received::kEnd;
   input.end += n;
   return Received::kMore;
@@ -237,13 +257,13 @@ Connection::Received Connection::ReceiveMore(Input& input, size_t limit, int64_t
 // Closing while the client still sends would reset the connection, and the reset can overtake the
 // reply.
 [[gnu::noinline]] void Connection::Linger() {
-  if (shutdown(socket_, SHUT_WR) != 0) return;
+  if (!stream_.EndSending()) return;
   int64_t deadline = MonotonicMs() + kLingerMs;
   for (size_t taken = 0; taken < kLingerBytes;) {
     int64_t left = deadline - MonotonicMs();
-    if (left <= 0 || WaitReadable(socket_, static_cast<int>(left)) == 0) return;
+    if (left <= 0 || stream_.WaitReadable(static_cast<int>(left)) == 0) return;
     BufferPool::Lease buffer(group_.buffers);
-    ssize_t n = Receive(socket_, (*buffer).input, sizeof(*buffer).input);
+    ssize_t n = stream_.Receive((*buffer).input, sizeof(*buffer).input);
     if (n <= 0) return;
     taken += n;
   }

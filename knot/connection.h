@@ -8,6 +8,7 @@
 #include "knot/group.h"
 #include "knot/request.h"
 #include "knot/response.h"
+#include "knot/stream.h"
 
 namespace knot {
 
@@ -21,10 +22,10 @@ namespace knot {
 class Connection {
  public:
   // `peer` is read only where the group keeps a log.
-  Connection(Group& group, int socket, const PeerAddress& peer)
-      : group_(group), peer_(peer), socket_(socket) {}
+  Connection(Group& group, Stream& stream, const PeerAddress& peer)
+      : group_(group), peer_(peer), stream_(stream) {}
 
-  // Serves requests until the connection is of no more use. Leaves the socket open.
+  // Serves requests until the connection is of no more use. Leaves the stream open.
   // Blocks: this thread, as long as the client likes within the time-outs.
   void Serve();
 
@@ -49,6 +50,8 @@ class Connection {
   Next ServeReceived();
   Next ServeOne(RequestBuffer& buffer, Input& input);
   Next Answer(const Request& request, RequestBuffer& buffer, bool keep);
+  Next AnswerWhole(const Request& request, const File& file, bool keep);
+  Next AnswerConditional(const Request& request, const File& file, bool keep);
   Next AnswerDirectory(const Request& request, const Target& target, bool keep);
   Next ReplyStatus(const Request& request, int status, bool keep, absl::string_view field = {});
   Next Refuse(int status, absl::string_view head);
@@ -61,7 +64,7 @@ class Connection {
 
   Group& group_;
   const PeerAddress& peer_;
-  const int socket_;
+  Stream& stream_;
 };
 
 }  // namespace knot

@@ -14,6 +14,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "knot/clock.h"
+#include "knot/compress.h"
 
 namespace knot {
 namespace {
@@ -53,6 +54,37 @@ bool SameState(const File& file, const struct stat& stat) {
          SameTime(file.modified, stat.st_mtim) && SameTime(file.changed, stat.st_ctim);
 }
 
+// What changes when the file does. Weak while another change could still leave the same time.
+std::string EntityTag(const File& file) {
+  uint64_t time =
+      static_cast<uint64_t>(file.modified.tv_sec) * 1'000'000'000 + file.modified.tv_nsec;
+  return absl::StrCat(file.settled ? "" : "W/", "\"", absl::Hex(time), "-", absl::Hex(file.size),
+                      file.coding == Coding::kIdentity ? "" : "-",
+                      file.coding == Coding::kIdentity ? "" : CodingName(file.coding), "\"");
+}
+
+void WriteHead(File& file, absl::string_view type) {
+  std::string& head = file.reply;
+  absl::StrAppend(&head, "Content-Type: ", type, "\r\n");
+  if (file.coding != Coding::kIdentity) {
+    absl::StrAppend(&head, "Content-Encoding: ", CodingName(file.coding), "\r\n");
+  }
+  file.type_size = head.size();
+  absl::StrAppend(&head, "Content-Length: ", file.size, "\r\n");
+  file.common_at = head.size();
+  char modified[30];
+  FormatHttpDate(file.modified_seconds, modified);
+  absl::StrAppend(&head, "Last-Modified: ");
+  file.modified_at = head.size();
+  absl::StrAppend(&head, modified, "\r\nETag: ");
+  file.etag_at = head.size();
+  absl::StrAppend(&head, EntityTag(file));
+  file.etag_size = head.size() - file.etag_at;
+  absl::StrAppend(&head, "\r\nAccept-Ranges: bytes\r\n",
+                  file.varies ? "Vary: Accept-Encoding\r\n" : "", "\r\n");
+  file.head_size = head.size();
+}
+
 bool IsDirectoryPath(absl::string_view path) { return path.empty() || path.back() == '/'; }
 
 }  // namespace
@@ -77,22 +109,92 @@ File::~File() {
   if (descriptor >= 0) use->descriptors.fetch_sub(1, std::memory_order_relaxed);
 }
 
-Lookup FileCache::Get(absl::string_view path, uint32_t now) {
-  FileRef old;
+Lookup FileCache::Get(absl::string_view path, uint32_t now, const AcceptedCodings* accepted) {
+  FileRef old, file;
+  Coding to_make = Coding::kIdentity;
   {
     std::lock_guard<Lock> lock(mutex_);
     auto found = by_path_.find(path);
     if (found != by_path_.end()) {
       Node& node = *found->second;
       node.used = true;
-      if (IsValid(node, now)) return {200, node.file};
-      node.checked = now;  // this thread checks; the others serve what there is meanwhile
-      old = node.file;
+      if (IsValid(node, now)) {
+        file = Select(node, accepted, &to_make);
+        if (to_make == Coding::kIdentity) return {200, std::move(file)};
+      } else {
+        node.checked = now;  // this thread checks; the others serve what there is meanwhile
+        old = node.file;
+      }
     }
   }
-  if (old == nullptr) return LoadAlone(path, now);
-  checks_.fetch_add(1, std::memory_order_relaxed);
-  return Load(path, old, now);
+  if (file != nullptr) return {200, MakeCoded(path, file, to_make)};
+  if (old != nullptr) checks_.fetch_add(1, std::memory_order_relaxed);
+  Lookup found = old == nullptr ? LoadAlone(path, now) : Load(path, old, now);
+  bool choose = found.status == 200 && accepted != nullptr && found.file->varies;
+  return choose ? Choose(path, found, *accepted) : found;
+}
+
+// Requires: mutex_ held.
+FileRef FileCache::Select(Node& node, const AcceptedCodings* accepted, Coding* to_make) {
+  if (accepted == nullptr || node.variants == nullptr) return node.file;
+  Variants& variants = *node.variants;
+  Coding best = accepted->Best(variants.available);
+  if (best == Coding::kIdentity) return node.file;
+  const FileRef& coded = variants.coded[static_cast<int>(best)];
+  if (coded != nullptr) return coded;
+  if (!variants.making.Has(best)) {
+    variants.making.Add(best);
+    *to_make = best;
+  }
+  return node.file;
+}
+
+// What Get would have found had the file been loaded before.
+Lookup FileCache::Choose(absl::string_view path, const Lookup& found,
+                         const AcceptedCodings& accepted) {
+  FileRef file;
+  Coding to_make = Coding::kIdentity;
+  {
+    std::lock_guard<Lock> lock(mutex_);
+    auto place = by_path_.find(path);
+    if (place == by_path_.end() || place->second->file != found.file) return found;
+    file = Select(*place->second, &accepted, &to_make);
+  }
+  return {200, to_make == Coding::kIdentity ? file : MakeCoded(path, file, to_make)};
+}
+
+// Returns: `plain` where compressing does not pay, or has no room.
+FileRef FileCache::MakeCoded(absl::string_view path, const FileRef& plain, Coding coding) {
+  std::string contents;
+  auto file = std::make_shared<File>();
+  bool made =
+      Compress(coding, absl::string_view(plain->reply).substr(plain->head_size), &contents) &&
+      contents.size() + contents.size() / 8 < plain->size &&
+      Reserve(*file, kEntryOverhead + static_cast<int64_t>(contents.size()), 0);
+  if (made) {
+    file->name = plain->name;
+    file->size = contents.size();
+    file->modified = plain->modified;
+    file->modified_seconds = plain->modified_seconds;
+    file->coding = coding;
+    file->varies = true;
+    // Another version of the library may make other bytes of it: never strong.
+    file->settled = false;
+    WriteHead(*file, types_.TypeOf(file->name));
+    file->reply += contents;
+  }
+  std::lock_guard<Lock> lock(mutex_);
+  auto place = by_path_.find(path);
+  if (place != by_path_.end() && place->second->file == plain && place->second->variants) {
+    Variants& variants = *place->second->variants;
+    variants.making.Remove(coding);
+    if (made) {
+      variants.coded[static_cast<int>(coding)] = file;
+    } else {
+      variants.available.Remove(coding);
+    }
+  }
+  return made ? file : plain;
 }
 
 bool FileCache::TryGet(absl::string_view path, uint32_t now, FileRef* file) {
@@ -158,18 +260,36 @@ Lookup FileCache::Load(absl::string_view path, const FileRef& old, uint32_t now)
     if (old != nullptr) Forget(path, old);
     return {opened.status, nullptr};
   }
-  if (old != nullptr && old->settled && SameState(*old, opened.stat)) {
+  Siblings siblings = OpenSiblings(name, opened);
+  if (old != nullptr && old->settled && SameState(*old, opened.stat) &&
+      SameSiblings(path, old, siblings)) {
     close(opened.descriptor);
     return {200, old};
   }
   loads_.fetch_add(1, std::memory_order_relaxed);
-  FileRef file = Prepare(opened, name);
+  absl::string_view type = types_.TypeOf(name);
+  auto variants = std::make_unique<Variants>();
+  if (CanCompress(opened, type)) variants->available = limits_.compress;
+  for (size_t i = 0; i < kCodings; ++i) {
+    if (siblings.coded[i].status == 200) variants->available.Add(static_cast<Coding>(i));
+  }
+  bool varies = !variants->available.empty();
+  FileRef file = Prepare(opened, name, type, Coding::kIdentity, varies);
+  for (size_t i = 0; i < kCodings; ++i) {
+    Opened& sibling = siblings.coded[i];
+    if (sibling.status != 200) continue;
+    variants->coded[i] = Prepare(sibling, name, type, static_cast<Coding>(i), true);
+    if (variants->coded[i] == nullptr || variants->coded[i]->use == nullptr) {
+      variants->coded[i] = nullptr;
+      variants->available.Remove(static_cast<Coding>(i));
+    }
+  }
   if (file == nullptr) {
     if (old != nullptr) Forget(path, old);
     return {opened.status, nullptr};
   }
   if (file->use != nullptr) {
-    Keep(path, file, now);
+    Keep(path, file, varies ? std::move(variants) : nullptr, now);
   } else if (old != nullptr) {
     Forget(path, old);
   }
@@ -208,11 +328,68 @@ FileCache::Opened FileCache::Open(absl::string_view path, const std::string& nam
   return opened;
 }
 
+// Opens what is beside a file in other codings. One that is older than the file was forgotten when
+// the file was changed.
+FileCache::Siblings FileCache::OpenSiblings(const std::string& name, const Opened& opened) const {
+  Siblings siblings;
+  for (size_t i = 0; i < kCodings; ++i) {
+    auto coding = static_cast<Coding>(i);
+    if (!limits_.precompressed.Has(coding)) continue;
+    Opened& sibling = siblings.coded[i];
+    sibling.descriptor = OpenBeneath(root_, absl::StrCat(name, CodingSuffix(coding)).c_str());
+    if (sibling.descriptor < 0) continue;
+    bool good = fstat(sibling.descriptor, &sibling.stat) == 0 && S_ISREG(sibling.stat.st_mode) &&
+                sibling.stat.st_mtim.tv_sec >= opened.stat.st_mtim.tv_sec;
+    if (good) {
+      sibling.status = 200;
+    } else {
+      close(std::exchange(sibling.descriptor, -1));
+    }
+  }
+  return siblings;
+}
+
+// Tells whether the other codings of `file` are still the same; then it closes the siblings.
+bool FileCache::SameSiblings(absl::string_view path, const FileRef& file, Siblings& siblings) {
+  if (limits_.precompressed.empty()) return true;
+  FileRef coded[kCodings];
+  {
+    std::lock_guard<Lock> lock(mutex_);
+    auto found = by_path_.find(path);
+    if (found == by_path_.end() || found->second->file != file) return false;
+    const Variants* variants = found->second->variants.get();
+    for (size_t i = 0; i < kCodings && variants != nullptr; ++i) coded[i] = variants->coded[i];
+  }
+  for (size_t i = 0; i < kCodings; ++i) {
+    if (!limits_.precompressed.Has(static_cast<Coding>(i))) continue;
+    bool is = siblings.coded[i].status == 200;
+    // One made here has no file: its inode is 0.
+    bool was = coded[i] != nullptr && coded[i]->inode != 0;
+    if (is != was || (is && !(coded[i]->settled && SameState(*coded[i], siblings.coded[i].stat)))) {
+      return false;
+    }
+  }
+  for (Opened& sibling : siblings.coded) {
+    if (sibling.descriptor >= 0) close(sibling.descriptor);
+  }
+  return true;
+}
+
+bool FileCache::CanCompress(const Opened& opened, absl::string_view type) const {
+  constexpr uint64_t kLeast = 256;  // below, the head outweighs what could be saved
+  uint64_t size = opened.stat.st_size;
+  return !limits_.compress.empty() && size >= kLeast && size <= limits_.in_memory &&
+         IsCompressible(type);
+}
+
 // Takes over opened.descriptor. Returns: null where the file could not be read, and opened.status
 // says why.
-std::shared_ptr<File> FileCache::Prepare(Opened& opened, std::string name) {
+std::shared_ptr<File> FileCache::Prepare(Opened& opened, std::string name, absl::string_view type,
+                                         Coding coding, bool varies) {
   auto file = std::make_shared<File>();
   file->name = std::move(name);
+  file->coding = coding;
+  file->varies = varies;
   file->size = opened.stat.st_size;
   file->device = opened.stat.st_dev;
   file->inode = opened.stat.st_ino;
@@ -224,12 +401,9 @@ std::shared_ptr<File> FileCache::Prepare(Opened& opened, std::string name) {
   clock_gettime(CLOCK_REALTIME, &now);
   file->settled = now.tv_sec - file->changed.tv_sec >= 2;
 
-  char modified[30];
   // RFC 9110, 8.8.2.1: never later than the reply.
-  FormatHttpDate(std::min(file->modified.tv_sec, now.tv_sec), modified);
-  absl::StrAppend(&file->reply, "Content-Type: ", types_.TypeOf(file->name),
-                  "\r\nContent-Length: ", file->size, "\r\nLast-Modified: ", modified, "\r\n\r\n");
-  file->head_size = file->reply.size();
+  file->modified_seconds = std::min<int64_t>(file->modified.tv_sec, now.tv_sec);
+  WriteHead(*file, type);
 
   bool in_memory = file->size <= limits_.in_memory &&
                    Reserve(*file, kEntryOverhead + static_cast<int64_t>(file->size), 0);
@@ -293,16 +467,18 @@ bool FileCache::EvictOne() {
   return false;
 }
 
-void FileCache::Keep(absl::string_view path, const FileRef& file, uint32_t now) {
-  FileRef replaced;  // dies after the lock
+void FileCache::Keep(absl::string_view path, const FileRef& file,
+                     std::unique_ptr<Variants> variants, uint32_t now) {
+  FileRef replaced;  // dies after the lock, as `variants` does, which then has the old ones
   std::lock_guard<Lock> lock(mutex_);
   auto found = by_path_.find(path);
   if (found != by_path_.end()) {
     replaced = std::exchange(found->second->file, file);
+    std::swap(found->second->variants, variants);
     found->second->checked = now;
     return;
   }
-  nodes_.push_back({std::string(path), file, now, false});
+  nodes_.push_back({std::string(path), file, now, false, std::move(variants)});
   by_path_.emplace(nodes_.back().path, std::prev(nodes_.end()));
 }
 

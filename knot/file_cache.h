@@ -28,6 +28,8 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/string_view.h"
+#include "knot/codings.h"
+#include "knot/conditions.h"
 #include "knot/lock.h"
 #include "knot/mime_types.h"
 
@@ -47,15 +49,27 @@ struct File {
   ~File();
 
   absl::string_view Head() const { return {reply.data(), head_size}; }
+  // The parts of the head: its Content-Type and Content-Encoding, and what replies of other
+  // statuses have in common with it, the empty line included.
+  absl::string_view TypeField() const { return Head().substr(0, type_size); }
+  absl::string_view CommonFields() const { return Head().substr(common_at); }
+  Validators GetValidators() const {
+    return {Head().substr(etag_at, etag_size), Head().substr(modified_at, 29), modified_seconds,
+            settled};
+  }
   bool InMemory() const { return descriptor < 0; }
 
   // The head from Content-Type to its empty line; in memory: followed by the contents.
   std::string reply;
   std::string name;  // of the file, relative to the root
+  Coding coding = Coding::kIdentity;
+  bool varies = false;  // there are other codings of it
   size_t head_size = 0;
-  uint64_t size = 0;    // of the contents
-  int descriptor = -1;  // open for reading where the contents are not in memory
-  dev_t device = 0;     // these five identify the state of the file on disk
+  uint16_t type_size = 0, common_at = 0, modified_at = 0, etag_at = 0, etag_size = 0;
+  int64_t modified_seconds = 0;  // as the head says
+  uint64_t size = 0;             // of the contents
+  int descriptor = -1;           // open for reading where the contents are not in memory
+  dev_t device = 0;              // these five identify the state of the file on disk
   ino_t inode = 0;
   timespec modified{};
   timespec changed{};
@@ -81,6 +95,11 @@ class FileCache {
     uint64_t in_memory = 0;
     // A cached file is checked against the file system when it was not for that long. At least 1.
     int32_t valid_seconds = 1;
+    // Codings of which a file is looked for beside another: style.css.br beside style.css. One that
+    // is older than the other is not used.
+    CodingSet precompressed = {};
+    // Codings made of files in memory that are text, where there is none beside.
+    CodingSet compress = {};
   };
 
   struct Counts {
@@ -95,8 +114,10 @@ class FileCache {
 
   // Finds what `path` names, relative to the root; where it is empty or ends in '/', index.html
   // there. `now` is a clock in seconds, never 0. Blocks: this thread, while the file is loaded or
-  // checked. Callers: any thread.
-  Lookup Get(absl::string_view path, uint32_t now);
+  // checked or compressed. Callers: any thread.
+  // `accepted`, where not null, says in which codings the file may be sent; of those there are, or
+  // can be made, the best is found. While one thread makes it, others get the file as it is.
+  Lookup Get(absl::string_view path, uint32_t now, const AcceptedCodings* accepted = nullptr);
 
   // Finds what `path` names if that takes no disk: for a thread that must not wait, while others
   // use Get.
@@ -108,11 +129,18 @@ class FileCache {
   Counts GetCounts() const;
 
  private:
+  // A file in other codings.
+  struct Variants {
+    CodingSet available;  // those that are not there yet are made when they are asked for
+    CodingSet making;
+    FileRef coded[kCodings];
+  };
   struct Node {
     std::string path;
     FileRef file;
-    uint32_t checked;  // the second of the last check
-    bool used;         // since the hand of the clock last passed
+    uint32_t checked;                    // the second of the last check
+    bool used;                           // since the hand of the clock last passed
+    std::unique_ptr<Variants> variants;  // null where there can be none
   };
   using Nodes = std::list<Node>;
 
@@ -127,22 +155,33 @@ class FileCache {
 
   // The kernel's answer to opening a path.
   struct Opened {
-    int status;
+    int status = 404;
     int descriptor = -1;
     struct stat stat;
+  };
+  struct Siblings {
+    Opened coded[kCodings];
   };
 
   bool IsValid(const Node& node, uint32_t now) const {
     return static_cast<int32_t>(now - node.checked) < limits_.valid_seconds;
   }
   Opened Open(absl::string_view path, const std::string& name);
+  Siblings OpenSiblings(const std::string& name, const Opened& opened) const;
+  bool SameSiblings(absl::string_view path, const FileRef& file, Siblings& siblings);
+  FileRef Select(Node& node, const AcceptedCodings* accepted, Coding* to_make);
+  Lookup Choose(absl::string_view path, const Lookup& found, const AcceptedCodings& accepted);
+  FileRef MakeCoded(absl::string_view path, const FileRef& plain, Coding coding);
   Lookup LoadAlone(absl::string_view path, uint32_t now);
   Lookup Load(absl::string_view path, const FileRef& old, uint32_t now);
-  std::shared_ptr<File> Prepare(Opened& opened, std::string name);
+  std::shared_ptr<File> Prepare(Opened& opened, std::string name, absl::string_view type,
+                                Coding coding, bool varies);
+  bool CanCompress(const Opened& opened, absl::string_view type) const;
   int ReadContents(File& file, int descriptor);
   bool Reserve(File& file, int64_t bytes, int64_t descriptors);
   bool EvictOne();
-  void Keep(absl::string_view path, const FileRef& file, uint32_t now);
+  void Keep(absl::string_view path, const FileRef& file, std::unique_ptr<Variants> variants,
+            uint32_t now);
   void Forget(absl::string_view path, const FileRef& file);
 
   const int root_;

@@ -1,6 +1,8 @@
 #include "knot/mime_types.h"
 
+#include <algorithm>
 #include <cstdio>
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -60,6 +62,26 @@ MimeTypes MimeTypes::FromSystem() {
     std::fclose(file);
   }
   return MimeTypes(table);
+}
+
+bool IsCompressible(absl::string_view type) {
+  constexpr absl::string_view kTypes[] = {"application/javascript",
+                                          "application/json",
+                                          "application/ld+json",
+                                          "application/wasm",
+                                          "application/xml",
+                                          "application/x-tar",
+                                          "font/ttf",
+                                          "font/otf",
+                                          "image/bmp",
+                                          "image/svg+xml",
+                                          "image/vnd.microsoft.icon"};
+  type = type.substr(0, type.find(';'));
+  if (absl::StartsWith(type, "text/") || absl::EndsWith(type, "+xml") ||
+      absl::EndsWith(type, "+json")) {
+    return true;
+  }
+  return std::find(std::begin(kTypes), std::end(kTypes), type) != std::end(kTypes);
 }
 
 absl::string_view MimeTypes::TypeOf(absl::string_view path) const {

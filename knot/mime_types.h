@@ -30,6 +30,10 @@ class MimeTypes {
   absl::flat_hash_map<std::string, std::string> type_by_extension_;
 };
 
+// Tells whether contents of a type, as TypeOf has it, are text of some kind, or as good as that for
+// a compressor.
+bool IsCompressible(absl::string_view type);
+
 }  // namespace knot
 
 #endif  // KNOT_MIME_TYPES_H_

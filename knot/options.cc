@@ -5,6 +5,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "knot/choice.h"
 #include "knot/command_line.h"
 
@@ -52,6 +53,40 @@ bool AbslParseFlag(absl::string_view text, Count* count, std::string* error) {
   return false;
 }
 
+// Codings, separated by commas, or "off".
+struct Codings {
+  CodingSet set;
+};
+
+bool AbslParseFlag(absl::string_view text, Codings* codings, std::string* error) {
+  codings->set = CodingSet();
+  if (text == "off") return true;
+  for (absl::string_view name : absl::StrSplit(text, ',')) {
+    bool known = false;
+    for (size_t i = 0; i < kCodings; ++i) {
+      auto coding = static_cast<Coding>(i);
+      if (name != CodingName(coding)) continue;
+      codings->set.Add(coding);
+      known = true;
+    }
+    if (!known) {
+      *error = absl::StrCat("'", name, "' is none of br, zstd, gzip");
+      return false;
+    }
+  }
+  return true;
+}
+
+std::string AbslUnparseFlag(const Codings& codings) {
+  std::string text;
+  for (size_t i = 0; i < kCodings; ++i) {
+    auto coding = static_cast<Coding>(i);
+    if (!codings.set.Has(coding)) continue;
+    absl::StrAppend(&text, text.empty() ? "" : ",", CodingName(coding));
+  }
+  return text.empty() ? "off" : text;
+}
+
 std::string AbslUnparseFlag(Count count) {
   return count.value == 0 ? "auto" : absl::StrCat(count.value);
 }
@@ -60,6 +95,7 @@ std::string AbslUnparseFlag(Count count) {
 }  // namespace knot
 
 using knot::Choice;
+using knot::Codings;
 using knot::Count;
 using knot::ListenAddresses;
 
@@ -81,6 +117,13 @@ ABSL_FLAG(int, cache_mb, 64, "most memory for cached files, in MiB");
 ABSL_FLAG(int, cache_valid, 1,
           "seconds for which a cached file is served before it is asked whether the file on disk "
           "has changed");
+ABSL_FLAG(
+    Codings, precompressed, {},
+    "codings of which a file beside is sent to who accepts it, as style.css.br for style.css: "
+    "some of br, zstd, gzip, or off; one that is older than its file is not");
+ABSL_FLAG(Codings, compress, {},
+          "codings made of text files that are kept in memory, for who accepts them: some of br, "
+          "zstd, gzip, or off");
 ABSL_FLAG(Choice<knot::tuning::Poller>, poller, {knot::tuning::Poller::kEpoll},
           "how Bobbin learns that a connection is ready: epoll or poll");
 ABSL_FLAG(Count, schedulers, {1},
@@ -100,9 +143,9 @@ ABSL_FLAG(bool, stats, false, "print the counters at exit, as SIGUSR1 does at an
 namespace knot {
 namespace {
 
-// Libraries define flags too; Knot's are those of this file.
+// Libraries define flags too; Knot's are those of the files knot/options*.cc.
 bool IsKnotFlag(const absl::CommandLineFlag& flag) {
-  return absl::EndsWith(flag.Filename(), "knot/options.cc");
+  return absl::StrContains(flag.Filename(), "knot/options");
 }
 
 absl::Status CheckRanges(const Options& options) {
@@ -143,6 +186,8 @@ Options OptionsFromFlags() {
   options.send = absl::GetFlag(FLAGS_send).value;
   options.cache_mb = absl::GetFlag(FLAGS_cache_mb);
   options.cache_valid = absl::GetFlag(FLAGS_cache_valid);
+  options.precompressed = absl::GetFlag(FLAGS_precompressed).set;
+  options.compress = absl::GetFlag(FLAGS_compress).set;
   options.stack_kb = absl::GetFlag(FLAGS_stack_kb);
   options.access_log = absl::GetFlag(FLAGS_access_log);
   options.header_timeout = absl::GetFlag(FLAGS_header_timeout);

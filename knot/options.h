@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "knot/codings.h"
 #include "knot/listen_address.h"
 #include "knot/tuning.h"
 
@@ -32,6 +33,7 @@ struct Options {
   Send send = Send::kAuto;
   int cache_mb = 0;
   int cache_valid = 0;  // seconds
+  CodingSet precompressed, compress;
   int stack_kb = 0;
   std::string access_log;  // "off", "-" or a file
   int header_timeout = 0;  // seconds, as the next two

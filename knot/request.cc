@@ -132,6 +132,9 @@ void RequestParser::on_request_impl(http::verb verb, View, View target, int vers
     case http::verb::unknown:
       request_.method = Method::kUnknown;
       break;
+    case http::verb::options:
+      request_.method = Method::kOptions;
+      break;
     default:
       request_.method = Method::kOther;
   }
@@ -173,6 +176,18 @@ void RequestParser::on_field_impl(http::field field, View name, View value, Erro
       break;
     case http::field::expect:
       request_.expects_continue = true;
+      break;
+    case http::field::accept_encoding:
+      request_.accepts_codings = true;
+      request_.codings.Note(text);
+      break;
+    case http::field::if_match:
+    case http::field::if_none_match:
+    case http::field::if_modified_since:
+    case http::field::if_unmodified_since:
+    case http::field::if_range:
+    case http::field::range:
+      if (!request_.conditions.Note(field, text)) error = http::error::bad_value;
       break;
     case http::field::referer:
       request_.referer = text;

@@ -12,13 +12,15 @@
 
 #include "absl/strings/string_view.h"
 #include "knot/beast_parser.h"
+#include "knot/codings.h"
+#include "knot/conditions.h"
 
 namespace knot {
 
 // Most bytes of a body that are read, and thrown away, to get at the request after it.
 inline constexpr uint64_t kMaxBodyBytes = 1 << 20;
 
-enum class Method : uint8_t { kGet, kHead, kOther, kUnknown };
+enum class Method : uint8_t { kGet, kHead, kOptions, kOther, kUnknown };
 
 // The parts of a head that Knot acts upon. The views point into the bytes that were parsed.
 struct Request {
@@ -32,6 +34,9 @@ struct Request {
   absl::string_view target;
   absl::string_view referer;
   absl::string_view user_agent;
+  Conditions conditions;
+  bool accepts_codings = false;  // there is an Accept-Encoding
+  AcceptedCodings codings;
 };
 
 // Parses one request. Makes no allocation and no system call.
@@ -91,6 +96,9 @@ size_t FindHeadEnd(absl::string_view bytes, size_t from);
 // Tells whether bytes that are not yet a whole head can never become one that is accepted: a bare
 // line feed.
 bool IsHopelessHead(absl::string_view bytes);
+
+// Tells whether the target is "*": no file, but the server (RFC 9112, 3.2.4).
+inline bool IsServer(absl::string_view target) { return target == "*"; }
 
 // What a target names.
 struct Target {

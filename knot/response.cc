@@ -1,7 +1,6 @@
 #include "knot/response.h"
 
-#include <sys/sendfile.h>
-#include <sys/socket.h>
+#include <sys/random.h>
 #include <sys/uio.h>
 
 #include <algorithm>
@@ -30,8 +29,14 @@ absl::string_view FieldOf(Persistence persistence) {
 
 absl::string_view ReasonOf(int status) {
   switch (status) {
+    case 204:
+      return "No Content";
+    case 206:
+      return "Partial Content";
     case 301:
       return "Moved Permanently";
+    case 304:
+      return "Not Modified";
     case 400:
       return "Bad Request";
     case 403:
@@ -42,10 +47,14 @@ absl::string_view ReasonOf(int status) {
       return "Method Not Allowed";
     case 408:
       return "Request Timeout";
+    case 412:
+      return "Precondition Failed";
     case 413:
       return "Content Too Large";
     case 414:
       return "URI Too Long";
+    case 416:
+      return "Range Not Satisfiable";
     case 431:
       return "Request Header Fields Too Large";
     case 501:
@@ -61,46 +70,85 @@ absl::string_view ReasonOf(int status) {
 
 iovec ToVector(absl::string_view text) { return {const_cast<char*>(text.data()), text.size()}; }
 
-// Sends all of the vectors, which it changes. Returns: false on an error or a time-out without
-// progress.
-bool SendAll(int socket, iovec* parts, size_t count, int flags) {
-  for (;;) {
-    // Not writev, which on Linux looks at the socket's inode, too: a cold cache line each time.
-    msghdr message{};
-    message.msg_iov = parts;
-    message.msg_iovlen = count;
-    ssize_t n = sendmsg(socket, &message, flags);
-    if (n < 0) {
-      if (errno == EINTR) continue;
-      return false;
-    }
-    size_t sent = n;
-    while (count > 0 && sent >= parts->iov_len) {
-      sent -= parts->iov_len;
-      ++parts;
-      --count;
-    }
-    if (count == 0) return true;
-    parts->iov_base = static_cast<char*>(parts->iov_base) + sent;
-    parts->iov_len -= sent;
-  }
+// The start of a reply of any status, up to where its own fields begin.
+std::string ReplyStart(int status, Persistence persistence) {
+  return absl::StrCat("HTTP/1.1 ", status, " ", ReasonOf(status), "\r\nDate: ", Now().HttpDate(),
+                      "\r\n", FieldOf(persistence));
 }
 
-// Sends the contents from the file's descriptor, which other threads use too: the offset is ours.
-uint64_t SendContents(int socket, const File& file) {
-  off_t offset = 0;
-  uint64_t left = file.size;
-  while (left > 0) {
-    size_t step = std::min<uint64_t>(left, 0x7ffff000);  // the most Linux sends at a time
-    ssize_t n = sendfile(socket, file.descriptor, &offset, step);
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) break;  // 0: the file shrank
-    left -= n;
+std::string ContentRange(const ByteRange& range, uint64_t size) {
+  return absl::StrCat("Content-Range: bytes ", range.first, "-", range.last, "/", size, "\r\n");
+}
+
+// Sends `head`, and a part of the contents behind it. Returns: false where the connection is of no
+// more use.
+bool SendPart(Stream& stream, absl::string_view head, const File& file, const ByteRange& range,
+              bool more, Sent* sent) {
+  iovec parts[] = {ToVector(head), {}};
+  uint64_t size = range.size();
+  if (file.InMemory()) {
+    parts[1] = ToVector(absl::string_view(file.reply).substr(file.head_size + range.first, size));
+    if (!stream.SendAll(parts, 2, more)) return false;
+    sent->body_bytes += size;
+    return true;
   }
-  return file.size - left;
+  if (!stream.SendAll(parts, 1, true)) return false;
+  uint64_t n = stream.SendContents(file.descriptor, range.first, size);
+  sent->body_bytes += n;
+  return n == size;
+}
+
+// A boundary that is in no file but by an accident nobody can arrange.
+std::string NewBoundary() {
+  uint64_t random[2];
+  while (getrandom(random, sizeof random, 0) != sizeof random) {
+  }
+  return absl::StrCat("knot-", absl::Hex(random[0], absl::kZeroPad16),
+                      absl::Hex(random[1], absl::kZeroPad16));
+}
+
+Sent SendMultipart(Stream& stream, const File& file, const Ranges& ranges,
+                   Persistence persistence) {
+  std::string boundary = NewBoundary();
+  std::string heads[Ranges::kMost];
+  std::string end = absl::StrCat("\r\n--", boundary, "--\r\n");
+  uint64_t length = end.size();
+  for (size_t i = 0; i < ranges.count(); ++i) {
+    heads[i] = absl::StrCat(i == 0 ? "--" : "\r\n--", boundary, "\r\n", file.TypeField(),
+                            ContentRange(ranges[i], file.size), "\r\n");
+    length += heads[i].size() + ranges[i].size();
+  }
+  std::string head = absl::StrCat(ReplyStart(206, persistence),
+                                  "Content-Type: multipart/byteranges; boundary=", boundary,
+                                  "\r\nContent-Length: ", length, "\r\n", file.CommonFields());
+  heads[0].insert(0, head);
+  Sent sent;
+  for (size_t i = 0; i < ranges.count(); ++i) {
+    if (!SendPart(stream, heads[i], file, ranges[i], true, &sent)) return sent;
+  }
+  iovec last = ToVector(end);
+  sent.whole = stream.SendAll(&last, 1, false);
+  return sent;
 }
 
 }  // namespace
+
+Sent SendRanges(Stream& stream, const File& file, const Ranges& ranges, Persistence persistence) {
+  if (ranges.count() > 1) return SendMultipart(stream, file, ranges, persistence);
+  const ByteRange& range = ranges[0];
+  std::string head =
+      absl::StrCat(ReplyStart(206, persistence), file.TypeField(), ContentRange(range, file.size),
+                   "Content-Length: ", range.size(), "\r\n", file.CommonFields());
+  Sent sent;
+  sent.whole = SendPart(stream, head, file, range, false, &sent);
+  return sent;
+}
+
+Sent SendNotModified(Stream& stream, const File& file, Persistence persistence) {
+  std::string start = ReplyStart(304, persistence);
+  iovec parts[] = {ToVector(start), ToVector(file.CommonFields())};
+  return {stream.SendAll(parts, 2, false), 0};
+}
 
 size_t FileReply(absl::string_view rest, Persistence persistence, iovec parts[kMaxReplyParts]) {
   size_t count = 0;
@@ -113,10 +161,13 @@ size_t FileReply(absl::string_view rest, Persistence persistence, iovec parts[kM
 std::string StatusReply(int status, bool head_only, Persistence persistence,
                         absl::string_view field, uint64_t* body_bytes) {
   absl::string_view reason = ReasonOf(status);
+  if (status == 204) {
+    *body_bytes = 0;
+    return absl::StrCat(ReplyStart(status, persistence), field, "\r\n");
+  }
   std::string body = absl::StrCat("<!DOCTYPE html>\n<title>", status, " ", reason, "</title>\n<h1>",
                                   status, " ", reason, "</h1>\n");
-  std::string text = absl::StrCat("HTTP/1.1 ", status, " ", reason, "\r\nDate: ", Now().HttpDate(),
-                                  "\r\n", FieldOf(persistence), field,
+  std::string text = absl::StrCat(ReplyStart(status, persistence), field,
                                   "Content-Type: text/html; charset=utf-8\r\nContent-Length: ");
   absl::StrAppend(&text, body.size(), "\r\n\r\n", head_only ? "" : body);
   *body_bytes = head_only ? 0 : body.size();
@@ -138,25 +189,25 @@ std::string LocationField(const Target& target) {
   return field;
 }
 
-Sent SendFile(int socket, const File& file, bool head_only, Persistence persistence) {
+Sent SendFile(Stream& stream, const File& file, bool head_only, Persistence persistence) {
   bool all_in_memory = head_only || file.InMemory() || file.size == 0;
   iovec parts[kMaxReplyParts];
   size_t count =
       FileReply(head_only ? file.Head() : absl::string_view(file.reply), persistence, parts);
   Sent sent;
-  sent.whole = SendAll(socket, parts, count, all_in_memory ? 0 : MSG_MORE);
+  sent.whole = stream.SendAll(parts, count, !all_in_memory);
   if (!sent.whole || head_only) return sent;
-  sent.body_bytes = all_in_memory ? file.size : SendContents(socket, file);
+  sent.body_bytes = all_in_memory ? file.size : stream.SendContents(file.descriptor, 0, file.size);
   sent.whole = sent.body_bytes == file.size;
   return sent;
 }
 
-Sent SendStatus(int socket, int status, bool head_only, Persistence persistence,
+Sent SendStatus(Stream& stream, int status, bool head_only, Persistence persistence,
                 absl::string_view field) {
   uint64_t body_bytes;
   std::string text = StatusReply(status, head_only, persistence, field, &body_bytes);
   iovec part = ToVector(text);
-  bool whole = SendAll(socket, &part, 1, 0);
+  bool whole = stream.SendAll(&part, 1, false);
   return {whole, whole ? body_bytes : 0};
 }
 

@@ -10,7 +10,9 @@
 
 #include "absl/strings/string_view.h"
 #include "knot/file_cache.h"
+#include "knot/ranges.h"
 #include "knot/request.h"
+#include "knot/stream.h"
 
 namespace knot {
 
@@ -30,8 +32,8 @@ inline constexpr size_t kMaxReplyParts = 3;
 // `rest`.
 size_t FileReply(absl::string_view rest, Persistence persistence, iovec parts[kMaxReplyParts]);
 
-// Returns: a whole reply of another status, with a small page. `field` is one more header line with
-// its CRLF, or empty.
+// Returns: a whole reply of another status, with a small page where the status may have one.
+// `field` is one more header line with its CRLF, or empty.
 std::string StatusReply(int status, bool head_only, Persistence persistence,
                         absl::string_view field, uint64_t* body_bytes);
 
@@ -48,13 +50,20 @@ struct Sent {
 
 // Sends `file` with status 200. A file in memory leaves in one system call.
 //
-// Blocks:  this thread, while the client takes the reply; up to the socket's SO_SNDTIMEO for each
+// Blocks:  this thread, while the client takes the reply; up to the send time-out for each
 // step. Returns: whole is false where the client went away or stopped reading, or the file shrank:
 // never wrong bytes.
-Sent SendFile(int socket, const File& file, bool head_only, Persistence persistence);
+Sent SendFile(Stream& stream, const File& file, bool head_only, Persistence persistence);
+
+// Sends parts of `file` with status 206: one as it is, several as multipart/byteranges. Requires:
+// ranges.kind() is kSome, for the file's size. Blocks, returns: as SendFile.
+Sent SendRanges(Stream& stream, const File& file, const Ranges& ranges, Persistence persistence);
+
+// Tells the client, with status 304, that what it has of `file` is still good.
+Sent SendNotModified(Stream& stream, const File& file, Persistence persistence);
 
 // Sends the reply of StatusReply.
-Sent SendStatus(int socket, int status, bool head_only, Persistence persistence,
+Sent SendStatus(Stream& stream, int status, bool head_only, Persistence persistence,
                 absl::string_view field = {});
 
 }  // namespace knot

@@ -18,6 +18,7 @@
 #include "knot/connection.h"
 #include "knot/descriptor_limit.h"
 #include "knot/listener.h"
+#include "knot/stream.h"
 #include "knot/threads.h"
 #include "knot/tuning.h"
 
@@ -32,6 +33,8 @@ FileCache::Limits CacheLimits(const Options& options, int64_t descriptor_limit, 
   FileCache::Limits limits;
   limits.bytes = (int64_t{options.cache_mb} << 20) / options.processes / groups;
   limits.valid_seconds = options.cache_valid;
+  limits.precompressed = options.precompressed;
+  limits.compress = options.compress;
   limits.descriptors = CachedDescriptors(descriptor_limit, options.threads) / groups;
   switch (options.send) {
     case Send::kAuto:
@@ -228,7 +231,8 @@ void Server::Serve(Door& door, int socket, const PeerAddress& peer) {
   Group& group = door.group;
   group.counters.connections.Add();
   group.open.Add(socket);
-  Connection(group, socket, peer).Serve();
+  Stream stream(socket);
+  Connection(group, stream, peer).Serve();
   group.open.Remove(socket);
   close(socket);
 }

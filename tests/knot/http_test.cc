@@ -120,29 +120,42 @@ TEST_P(Http, ServesFiles) {
       });
 }
 
+TEST_P(Http, TellsWhatItCanDo) {  // RFC 9110, 9.3.7
+  const char* kAllow = "Allow: GET, HEAD, OPTIONS\r\n";
+  Check(port_, {
+                   {"the server", std::string("OPTIONS *") + kEnd, 204, kKept, kAllow},
+                   {"a file", std::string("OPTIONS /file.txt") + kEnd, 204, kKept, kAllow},
+                   {"a missing file", std::string("OPTIONS /none") + kEnd, 404, kKept},
+                   {"* for GET", std::string("GET *") + kEnd, 400, kClosed},
+               });
+}
+
 TEST_P(Http, RefusesWhatIsNotThereOrNotServed) {
-  Check(port_,
-        {
-            {"a missing file", Get("/none"), 404, kKept, "404 Not Found"},
-            {"a missing directory", Get("/none/"), 404, kKept},
-            {"a missing file by HEAD", std::string("HEAD /none") + kEnd, 404, kKept},
-            {"a file as a directory", Get("/file.txt/"), 404, kKept},
-            {"below a file", Get("/file.txt/x"), 404, kKept},
-            {"a directory without an index", Get("/bare/"), 403, kKept},
-            {"a FIFO", Get("/fifo"), 403, kKept},
-            {"a loop of links", Get("/loop"), 403, kKept},
-            {"a name too long", Get("/" + std::string(300, 'n')), 404, kKept},
-            {"an encoded slash", Get("/sub%2Fdeep"), 404, kKept},
-            {"POST", std::string("POST /file.txt") + kEnd, 405, kKept, "Allow: GET, HEAD\r\n"},
-            {"PUT", std::string("PUT /file.txt") + kEnd, 405, kKept, "Allow: GET, HEAD\r\n"},
-            {"DELETE", std::string("DELETE /file.txt") + kEnd, 405, kKept, "Allow: GET, HEAD\r\n"},
-            {"OPTIONS *", std::string("OPTIONS *") + kEnd, 405, kKept, "Allow: GET, HEAD\r\n"},
-            {"CONNECT", std::string("CONNECT h:80") + kEnd, 405, kKept, "Allow: GET, HEAD\r\n"},
-            {"POST with a body", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc", 405,
-             kClosed, "Allow: GET, HEAD\r\n"},
-            {"an unknown method", std::string("BREW /file.txt") + kEnd, 501, kClosed},
-            {"a method in lower case", std::string("get /file.txt") + kEnd, 501, kClosed},
-        });
+  Check(
+      port_,
+      {
+          {"a missing file", Get("/none"), 404, kKept, "404 Not Found"},
+          {"a missing directory", Get("/none/"), 404, kKept},
+          {"a missing file by HEAD", std::string("HEAD /none") + kEnd, 404, kKept},
+          {"a file as a directory", Get("/file.txt/"), 404, kKept},
+          {"below a file", Get("/file.txt/x"), 404, kKept},
+          {"a directory without an index", Get("/bare/"), 403, kKept},
+          {"a FIFO", Get("/fifo"), 403, kKept},
+          {"a loop of links", Get("/loop"), 403, kKept},
+          {"a name too long", Get("/" + std::string(300, 'n')), 404, kKept},
+          {"an encoded slash", Get("/sub%2Fdeep"), 404, kKept},
+          {"POST", std::string("POST /file.txt") + kEnd, 405, kKept,
+           "Allow: GET, HEAD, OPTIONS\r\n"},
+          {"PUT", std::string("PUT /file.txt") + kEnd, 405, kKept, "Allow: GET, HEAD, OPTIONS\r\n"},
+          {"DELETE", std::string("DELETE /file.txt") + kEnd, 405, kKept,
+           "Allow: GET, HEAD, OPTIONS\r\n"},
+          {"CONNECT", std::string("CONNECT h:80") + kEnd, 405, kKept,
+           "Allow: GET, HEAD, OPTIONS\r\n"},
+          {"POST with a body", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc", 405,
+           kClosed, "Allow: GET, HEAD, OPTIONS\r\n"},
+          {"an unknown method", std::string("BREW /file.txt") + kEnd, 501, kClosed},
+          {"a method in lower case", std::string("get /file.txt") + kEnd, 501, kClosed},
+      });
 }
 
 TEST_P(Http, RedirectsADirectoryToItsSlashOnThisHostOnly) {

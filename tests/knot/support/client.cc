@@ -97,7 +97,9 @@ Reply Client::Read(bool head_only) {
     line = line_end + 2;
   }
   if (head_only) return reply;
-  size_t length = std::strtoull(reply.fields["content-length"].c_str(), nullptr, 10);
+  auto field = reply.fields.find("content-length");
+  size_t length =
+      field == reply.fields.end() ? 0 : std::strtoull(field->second.c_str(), nullptr, 10);
   reply.body = ReadBytes(length);
   if (reply.body.size() < length) reply.failure = "the body ended early";
   return reply;
