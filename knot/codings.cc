@@ -17,16 +17,16 @@ absl::string_view Trim(absl::string_view text) {
   return text;
 }
 
-// Takes off what stands before the next `separator`, or everything.
-absl::string_view Take(absl::string_view* text, char separator) {
+}  // namespace
+
+absl::string_view TakeElement(absl::string_view* text, char separator) {
   size_t end = std::min(text->find(separator), text->size());
   absl::string_view part = Trim(text->substr(0, end));
   text->remove_prefix(std::min(end + 1, text->size()));
   return part;
 }
 
-// Reads a qvalue: 0 or 1, with up to three decimals, in thousandths. Returns: -1 where it is none.
-int Weight(absl::string_view text) {
+int ParseWeight(absl::string_view text) {
   if (text.empty() || text.size() > 5 || (text[0] != '0' && text[0] != '1')) return -1;
   if (text.size() > 1 && text[1] != '.') return -1;
   int weight = (text[0] - '0') * 1000;
@@ -39,22 +39,20 @@ int Weight(absl::string_view text) {
   return weight <= 1000 ? weight : -1;
 }
 
-}  // namespace
-
 absl::string_view CodingName(Coding coding) { return kNames[static_cast<int>(coding)]; }
 
 absl::string_view CodingSuffix(Coding coding) { return kSuffixes[static_cast<int>(coding)]; }
 
 void AcceptedCodings::Note(absl::string_view line) {
   while (!line.empty()) {
-    absl::string_view element = Take(&line, ',');
-    absl::string_view name = Take(&element, ';');
+    absl::string_view element = TakeElement(&line, ',');
+    absl::string_view name = TakeElement(&element, ';');
     int weight = 1000;
     bool malformed = false;
     while (!element.empty()) {
-      absl::string_view value = Take(&element, ';');
-      absl::string_view key = Take(&value, '=');
-      if (absl::EqualsIgnoreCase(key, "q")) weight = Weight(value);
+      absl::string_view value = TakeElement(&element, ';');
+      absl::string_view key = TakeElement(&value, '=');
+      if (absl::EqualsIgnoreCase(key, "q")) weight = ParseWeight(value);
       malformed = malformed || weight < 0;
     }
     if (malformed) continue;

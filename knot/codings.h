@@ -22,6 +22,14 @@ absl::string_view CodingName(Coding coding);
 // ".zst", ".gz".
 absl::string_view CodingSuffix(Coding coding);
 
+// Takes what stands before the next `separator`, or everything, off a list; without the white space
+// around it.
+absl::string_view TakeElement(absl::string_view* list, char separator);
+
+// Reads a qvalue (RFC 9110, 12.4.2): 0 or 1, with up to three decimals, in thousandths. Returns: -1
+// where it is none.
+int ParseWeight(absl::string_view text);
+
 // A set of codings.
 class CodingSet {
  public:

@@ -1,19 +1,33 @@
 #include "knot/command_line.h"
 
 #include <algorithm>
+#include <map>
 
 #include "absl/flags/reflection.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "knot/repeated.h"
 
 namespace knot {
 namespace {
 
+// The values so far of the flags whose values add up.
+using AddedUp = std::map<std::string, std::string>;
+
+// Returns: all values of the flag up to `value`, as one that it parses.
+std::string AddUp(const absl::CommandLineFlag& flag, const std::string& value, AddedUp* added_up) {
+  bool repeated = flag.IsOfType<RepeatedText>();
+  if (!repeated && flag.Name() != "listen") return value;
+  std::string& all = (*added_up)[std::string(flag.Name())];
+  absl::StrAppend(&all, all.empty() ? "" : repeated ? "\n" : ",", value);
+  return all;
+}
+
 // Splits off and sets one flag, `--name=value`, `--name value`, `--name` or `--noname`; `next` is
 // the argument after it, taken when it is the value.
 absl::Status SetFlag(absl::string_view argument, const char* next, OwnFlag own, bool* took_next,
-                     std::string* listen) {
+                     AddedUp* added_up) {
   *took_next = false;
   absl::string_view body = argument.substr(absl::StartsWith(argument, "--") ? 2 : 1);
   size_t equals = body.find('=');
@@ -37,11 +51,8 @@ absl::Status SetFlag(absl::string_view argument, const char* next, OwnFlag own, 
     }
     value = *took_next ? next : "true";
   }
-  if (name == "listen") {  // the one flag whose values add up
-    absl::StrAppend(listen, listen->empty() ? "" : ",", value);
-    value = *listen;
-  }
   std::string error;
+  value = AddUp(*flag, value, added_up);
   if (flag->ParseFrom(value, &error)) return absl::OkStatus();
   size_t reason = error.find("; ");  // Abseil: "Illegal value '…' specified for flag '…'; reason"
   return absl::InvalidArgumentError(
@@ -71,7 +82,7 @@ std::string FlagsHelp(OwnFlag own) {
 
 absl::StatusOr<Arguments> ParseArguments(int argc, char** argv, OwnFlag own) {
   Arguments arguments;
-  std::string listen;
+  AddedUp added_up;
   bool only_positional = false;
   for (int i = 1; i < argc; ++i) {
     absl::string_view argument = argv[i];
@@ -85,7 +96,7 @@ absl::StatusOr<Arguments> ParseArguments(int argc, char** argv, OwnFlag own) {
     } else {
       bool took_next;
       absl::Status status =
-          SetFlag(argument, i + 1 < argc ? argv[i + 1] : nullptr, own, &took_next, &listen);
+          SetFlag(argument, i + 1 < argc ? argv[i + 1] : nullptr, own, &took_next, &added_up);
       if (!status.ok()) return status;
       if (took_next) ++i;
     }

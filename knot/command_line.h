@@ -29,8 +29,8 @@ struct Arguments {
   std::vector<std::string> positional;
 };
 
-// Sets the program's flags from argv. A flag named "listen" may be given more than once.
-// Errors: InvalidArgument.
+// Sets the program's flags from argv. A flag named "listen", or of type RepeatedText, may be given
+// more than once. Errors: InvalidArgument.
 absl::StatusOr<Arguments> ParseArguments(int argc, char** argv, OwnFlag own);
 
 // Errors: InvalidArgument where not low <= value <= high.

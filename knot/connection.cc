@@ -21,20 +21,18 @@ constexpr int kGone = -1;  // the client went away: nobody is there to be told
 constexpr int kLingerMs = 2000;
 constexpr size_t kLingerBytes = 256 * 1024;
 
-constexpr absl::string_view kAllow = "Allow: GET, HEAD, OPTIONS\r\n";
-
 int64_t MonotonicMs() {
   timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
   return now.tv_sec * int64_t{1000} + now.tv_nsec / 1'000'000;
 }
 
-Persistence PersistenceOf(const Request& request, bool keep) {
+}  // namespace
+
+Persistence Connection::PersistenceOf(const Request& request, bool keep) {
   if (!keep) return Persistence::kClose;
   return request.http11 ? Persistence::kSilent : Persistence::kKeepAlive;
 }
-
-}  // namespace
 
 void Connection::Input::MoveTo(size_t offset) {
   std::memmove(base + offset, base + begin, end - begin);
@@ -93,7 +91,8 @@ Connection::Next Connection::ServeOne(RequestBuffer& buffer, Input& input) {
   const Request& request = parser->request();
   bool keep = parser->KeepAlive() && !group_.stopping.load(std::memory_order_relaxed);
   if (!parser->Done()) {  // there is a body, which no method served here has a use for
-    bool served = request.method == Method::kGet || request.method == Method::kHead;
+    bool served = request.method == Method::kGet || request.method == Method::kHead ||
+                  request.method == Method::kOptions;
     if (served && !request.expects_continue) {
       status = SkipBody(*parser, input);
       if (status == kGone) return Next::kClose;
@@ -108,6 +107,7 @@ Connection::Next Connection::ServeOne(RequestBuffer& buffer, Input& input) {
 }
 
 Connection::Next Connection::Answer(const Request& request, RequestBuffer& buffer, bool keep) {
+  site_ = &group_.sites->Find(request.host);
   if (request.method == Method::kUnknown) return ReplyStatus(request, 501, false);
   if (request.method == Method::kOther) return ReplyStatus(request, 405, keep, kAllow);
   if (request.method == Method::kOptions && IsServer(request.target)) {
@@ -115,13 +115,24 @@ Connection::Next Connection::Answer(const Request& request, RequestBuffer& buffe
   }
   Target target = ParseTarget(request.target, buffer.path);
   if (target.status != 0) return ReplyStatus(request, target.status, keep && target.status != 400);
-  Lookup found = group_.files.Get(target.path, Now().number,
-                                  request.accepts_codings ? &request.codings : nullptr);
-  if (found.status == 301) return AnswerDirectory(request, target, keep);
-  if (found.status != 200) return ReplyStatus(request, found.status, keep && found.status < 500);
+  // RFC 9112, 3.2.2: then the Host field means nothing.
+  if (!target.host.empty()) site_ = &group_.sites->Find(target.host);
+  if (target.server && request.method == Method::kOptions) {
+    return ReplyStatus(request, 204, keep, kAllow);
+  }
+  if (!group_.health.empty() && target.path == group_.health) return AnswerHealth(request, keep);
+  if (target.hidden && !site_->rules.dotfiles) return ReplyStatus(request, 404, keep);
+  Lookup found =
+      group_.files.Get(target.path, Now().number,
+                       request.accepts_codings ? &request.codings : nullptr, site_->number);
+  if (found.status != 200) return AnswerNoFile(request, target, found, keep);
+  return AnswerFile(request, *found.file, keep);
+}
+
+Connection::Next Connection::AnswerFile(const Request& request, const File& file, bool keep) {
   if (request.method == Method::kOptions) return ReplyStatus(request, 204, keep, kAllow);
-  if (request.conditions.any) return AnswerConditional(request, *found.file, keep);
-  return AnswerWhole(request, *found.file, keep);
+  if (request.conditions.any) return AnswerConditional(request, file, keep);
+  return AnswerWhole(request, file, keep);
 }
 
 Connection::Next Connection::AnswerWhole(const Request& request, const File& file, bool keep) {
@@ -160,15 +171,14 @@ Connection::Next Connection::AnswerWhole(const Request& request, const File& fil
   return Finish(request, 206, SendRanges(stream_, file, ranges, persistence), keep);
 }
 
-[[gnu::noinline]] Connection::Next Connection::AnswerDirectory(const Request& request,
-                                                               const Target& target, bool keep) {
-  return ReplyStatus(request, 301, keep, LocationField(target));
-}
-
 [[gnu::noinline]] Connection::Next Connection::ReplyStatus(const Request& request, int status,
                                                            bool keep, absl::string_view field) {
   bool head_only = request.method == Method::kHead;
-  Sent sent = SendStatus(stream_, status, head_only, PersistenceOf(request, keep), field);
+  Persistence persistence = PersistenceOf(request, keep);
+  Sent sent;
+  if (!SendOwnErrorPage(status, head_only, persistence, field, &sent)) {
+    sent = SendStatus(stream_, status, head_only, persistence, field);
+  }
   return Finish(request, status, sent, keep);
 }
 

@@ -8,6 +8,7 @@
 #include "knot/group.h"
 #include "knot/request.h"
 #include "knot/response.h"
+#include "knot/site.h"
 #include "knot/stream.h"
 
 namespace knot {
@@ -30,6 +31,8 @@ class Connection {
   void Serve();
 
  private:
+  static constexpr absl::string_view kAllow = "Allow: GET, HEAD, OPTIONS\r\n";
+
   enum class Next : uint8_t { kWait, kClose, kLinger };
 
   // The bytes received and not yet dealt with, within RequestBuffer::input.
@@ -46,13 +49,20 @@ class Connection {
   // The result of waiting for more of a request.
   enum class Received : uint8_t { kMore, kEnd, kTimeout };
 
+  static Persistence PersistenceOf(const Request& request, bool keep);
   bool WaitForRequest();
   Next ServeReceived();
   Next ServeOne(RequestBuffer& buffer, Input& input);
   Next Answer(const Request& request, RequestBuffer& buffer, bool keep);
+  Next AnswerFile(const Request& request, const File& file, bool keep);
   Next AnswerWhole(const Request& request, const File& file, bool keep);
   Next AnswerConditional(const Request& request, const File& file, bool keep);
-  Next AnswerDirectory(const Request& request, const Target& target, bool keep);
+  // These four are in connection_site.cc.
+  Next AnswerHealth(const Request& request, bool keep);
+  Next AnswerNoFile(const Request& request, const Target& target, const Lookup& found, bool keep);
+  Next AnswerListing(const Request& request, const Target& target, bool keep);
+  bool SendOwnErrorPage(int status, bool head_only, Persistence persistence,
+                        absl::string_view field, Sent* sent);
   Next ReplyStatus(const Request& request, int status, bool keep, absl::string_view field = {});
   Next Refuse(int status, absl::string_view head);
   Next Finish(const Request& request, int status, const Sent& sent, bool keep);
@@ -65,6 +75,7 @@ class Connection {
   Group& group_;
   const PeerAddress& peer_;
   Stream& stream_;
+  const Site* site_ = nullptr;  // of the request, once it has begun to be answered
 };
 
 }  // namespace knot

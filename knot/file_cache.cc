@@ -109,13 +109,20 @@ File::~File() {
   if (descriptor >= 0) use->descriptors.fetch_sub(1, std::memory_order_relaxed);
 }
 
-Lookup FileCache::Get(absl::string_view path, uint32_t now, const AcceptedCodings* accepted) {
+int FileCache::AddRoot(int root) {
+  others_.push_back(std::make_unique<Tree>(root));
+  return static_cast<int>(others_.size());
+}
+
+Lookup FileCache::Get(absl::string_view path, uint32_t now, const AcceptedCodings* accepted,
+                      int root) {
+  Tree& tree = TreeOf(root);
   FileRef old, file;
   Coding to_make = Coding::kIdentity;
   {
     std::lock_guard<Lock> lock(mutex_);
-    auto found = by_path_.find(path);
-    if (found != by_path_.end()) {
+    auto found = tree.by_path.find(path);
+    if (found != tree.by_path.end()) {
       Node& node = *found->second;
       node.used = true;
       if (IsValid(node, now)) {
@@ -127,11 +134,11 @@ Lookup FileCache::Get(absl::string_view path, uint32_t now, const AcceptedCoding
       }
     }
   }
-  if (file != nullptr) return {200, MakeCoded(path, file, to_make)};
+  if (file != nullptr) return {200, MakeCoded(tree, path, file, to_make)};
   if (old != nullptr) checks_.fetch_add(1, std::memory_order_relaxed);
-  Lookup found = old == nullptr ? LoadAlone(path, now) : Load(path, old, now);
+  Lookup found = old == nullptr ? LoadAlone(tree, path, now) : Load(tree, path, old, now);
   bool choose = found.status == 200 && accepted != nullptr && found.file->varies;
-  return choose ? Choose(path, found, *accepted) : found;
+  return choose ? Choose(tree, path, found, *accepted) : found;
 }
 
 // Requires: mutex_ held.
@@ -150,21 +157,22 @@ FileRef FileCache::Select(Node& node, const AcceptedCodings* accepted, Coding* t
 }
 
 // What Get would have found had the file been loaded before.
-Lookup FileCache::Choose(absl::string_view path, const Lookup& found,
+Lookup FileCache::Choose(const Tree& tree, absl::string_view path, const Lookup& found,
                          const AcceptedCodings& accepted) {
   FileRef file;
   Coding to_make = Coding::kIdentity;
   {
     std::lock_guard<Lock> lock(mutex_);
-    auto place = by_path_.find(path);
-    if (place == by_path_.end() || place->second->file != found.file) return found;
+    auto place = tree.by_path.find(path);
+    if (place == tree.by_path.end() || place->second->file != found.file) return found;
     file = Select(*place->second, &accepted, &to_make);
   }
-  return {200, to_make == Coding::kIdentity ? file : MakeCoded(path, file, to_make)};
+  return {200, to_make == Coding::kIdentity ? file : MakeCoded(tree, path, file, to_make)};
 }
 
 // Returns: `plain` where compressing does not pay, or has no room.
-FileRef FileCache::MakeCoded(absl::string_view path, const FileRef& plain, Coding coding) {
+FileRef FileCache::MakeCoded(const Tree& tree, absl::string_view path, const FileRef& plain,
+                             Coding coding) {
   std::string contents;
   auto file = std::make_shared<File>();
   bool made =
@@ -184,8 +192,8 @@ FileRef FileCache::MakeCoded(absl::string_view path, const FileRef& plain, Codin
     file->reply += contents;
   }
   std::lock_guard<Lock> lock(mutex_);
-  auto place = by_path_.find(path);
-  if (place != by_path_.end() && place->second->file == plain && place->second->variants) {
+  auto place = tree.by_path.find(path);
+  if (place != tree.by_path.end() && place->second->file == plain && place->second->variants) {
     Variants& variants = *place->second->variants;
     variants.making.Remove(coding);
     if (made) {
@@ -198,15 +206,17 @@ FileRef FileCache::MakeCoded(absl::string_view path, const FileRef& plain, Codin
 }
 
 bool FileCache::TryGet(absl::string_view path, uint32_t now, FileRef* file) {
+  // There might now be another index before the one that is kept.
+  if (limits_.index.size() > 1 && IsDirectoryPath(path)) return false;
   {
     std::lock_guard<Lock> lock(mutex_);
-    auto found = by_path_.find(path);
-    if (found == by_path_.end()) return false;
+    auto found = first_.by_path.find(path);
+    if (found == first_.by_path.end()) return false;
     found->second->used = true;
     *file = found->second->file;
     if (IsValid(*found->second, now)) return true;
   }
-  int descriptor = OpenBeneath(root_, (*file)->name.c_str(), true);
+  int descriptor = OpenBeneath(first_.root, (*file)->name.c_str(), true);
   if (descriptor < 0) return false;
   struct stat stat;
   bool same = fstat(descriptor, &stat) == 0 && (*file)->settled && SameState(**file, stat);
@@ -214,17 +224,17 @@ bool FileCache::TryGet(absl::string_view path, uint32_t now, FileRef* file) {
   if (!same) return false;
   checks_.fetch_add(1, std::memory_order_relaxed);
   std::lock_guard<Lock> lock(mutex_);
-  auto found = by_path_.find(path);
-  if (found != by_path_.end() && found->second->file == *file) found->second->checked = now;
+  auto found = first_.by_path.find(path);
+  if (found != first_.by_path.end() && found->second->file == *file) found->second->checked = now;
   return true;
 }
 
-Lookup FileCache::LoadAlone(absl::string_view path, uint32_t now) {
+Lookup FileCache::LoadAlone(Tree& tree, absl::string_view path, uint32_t now) {
   std::shared_ptr<Loading> loading;
   bool alone = false;
   {
     std::lock_guard<Lock> lock(mutex_);
-    auto [place, added] = loading_.try_emplace(path);
+    auto [place, added] = tree.loading.try_emplace(path);
     if (added) place->second = std::make_shared<Loading>();
     loading = place->second;
     alone = added;
@@ -234,10 +244,10 @@ Lookup FileCache::LoadAlone(absl::string_view path, uint32_t now) {
     loading->ended.wait(lock, [&] { return loading->over; });
     return loading->result;
   }
-  Lookup result = Load(path, nullptr, now);
+  Lookup result = Load(tree, path, nullptr, now);
   {
     std::lock_guard<Lock> lock(mutex_);
-    loading_.erase(path);
+    tree.loading.erase(path);
   }
   {
     std::lock_guard<std::mutex> lock(loading->mutex);
@@ -248,21 +258,22 @@ Lookup FileCache::LoadAlone(absl::string_view path, uint32_t now) {
   return result;
 }
 
-Lookup FileCache::Load(absl::string_view path, const FileRef& old, uint32_t now) {
+Lookup FileCache::Load(Tree& tree, absl::string_view path, const FileRef& old, uint32_t now) {
   // A check allocates nothing: in a thread that never did before, malloc would have much to
-  // prepare.
-  std::string fresh;
-  if (old == nullptr)
-    fresh = IsDirectoryPath(path) ? absl::StrCat(path, "index.html") : std::string(path);
-  const std::string& name = old != nullptr ? old->name : fresh;
-  Opened opened = Open(path, name);
+  // prepare. But of several indexes another may be there by now.
+  bool directory = IsDirectoryPath(path);
+  bool known = old != nullptr && (!directory || limits_.index.size() == 1);
+  std::string first;
+  Opened opened = known ? Open(tree, old->name, directory) : OpenFirst(tree, path, &first);
+  const std::string& name = known ? old->name : first;
+  if (opened.missing && directory) opened = WithoutIndex(tree, path);
   if (opened.status != 200) {
-    if (old != nullptr) Forget(path, old);
-    return {opened.status, nullptr};
+    if (old != nullptr) Forget(tree, path, old);
+    return {opened.status, nullptr, opened.directory};
   }
-  Siblings siblings = OpenSiblings(name, opened);
-  if (old != nullptr && old->settled && SameState(*old, opened.stat) &&
-      SameSiblings(path, old, siblings)) {
+  Siblings siblings = OpenSiblings(tree, name, opened);
+  if (old != nullptr && old->settled && old->name == name && SameState(*old, opened.stat) &&
+      SameSiblings(tree, path, old, siblings)) {
     close(opened.descriptor);
     return {200, old};
   }
@@ -285,38 +296,47 @@ Lookup FileCache::Load(absl::string_view path, const FileRef& old, uint32_t now)
     }
   }
   if (file == nullptr) {
-    if (old != nullptr) Forget(path, old);
+    if (old != nullptr) Forget(tree, path, old);
     return {opened.status, nullptr};
   }
   if (file->use != nullptr) {
-    Keep(path, file, varies ? std::move(variants) : nullptr, now);
+    Keep(tree, path, file, varies ? std::move(variants) : nullptr, now);
   } else if (old != nullptr) {
-    Forget(path, old);
+    Forget(tree, path, old);
   }
   return {200, file};
 }
 
-FileCache::Opened FileCache::Open(absl::string_view path, const std::string& name) {
+// Opens the file that `path` names, in a directory the first index there is.
+FileCache::Opened FileCache::OpenFirst(const Tree& tree, absl::string_view path,
+                                       std::string* name) {
+  if (!IsDirectoryPath(path)) {
+    *name = std::string(path);
+    return Open(tree, *name, false);
+  }
   Opened opened;
-  bool index = IsDirectoryPath(path);
-  int result = OpenBeneath(root_, name.c_str());
+  opened.missing = true;
+  for (size_t i = 0; i < limits_.index.size() && opened.missing; ++i) {
+    *name = absl::StrCat(path, limits_.index[i]);
+    opened = Open(tree, *name, true);
+  }
+  return opened;
+}
+
+FileCache::Opened FileCache::Open(const Tree& tree, const std::string& name, bool index) {
+  Opened opened;
+  int result = OpenBeneath(tree.root, name.c_str());
   if (result == -EMFILE) {  // give up a descriptor that is only kept for speed
     {
       std::lock_guard<Lock> lock(mutex_);
       while (use_.descriptors.load() > 0 && EvictOne()) {
       }
     }
-    result = OpenBeneath(root_, name.c_str());
-  }
-  if (result == -ENOENT && index) {  // a directory without an index is not shown
-    std::string directory = path.empty() ? "." : std::string(path);
-    int descriptor = OpenBeneath(root_, directory.c_str());
-    opened.status = descriptor >= 0 ? 403 : StatusOfOpenError(-descriptor);
-    if (descriptor >= 0) close(descriptor);
-    return opened;
+    result = OpenBeneath(tree.root, name.c_str());
   }
   if (result < 0) {
     opened.status = StatusOfOpenError(-result);
+    opened.missing = result == -ENOENT;
     return opened;
   }
   opened.descriptor = result;
@@ -328,15 +348,27 @@ FileCache::Opened FileCache::Open(absl::string_view path, const std::string& nam
   return opened;
 }
 
+// A directory without an index is not shown here.
+FileCache::Opened FileCache::WithoutIndex(const Tree& tree, absl::string_view path) {
+  Opened opened;
+  std::string directory = path.empty() ? "." : std::string(path);
+  int descriptor = OpenBeneath(tree.root, directory.c_str());
+  opened.status = descriptor >= 0 ? 403 : StatusOfOpenError(-descriptor);
+  opened.directory = descriptor >= 0;
+  if (descriptor >= 0) close(descriptor);
+  return opened;
+}
+
 // Opens what is beside a file in other codings. One that is older than the file was forgotten when
 // the file was changed.
-FileCache::Siblings FileCache::OpenSiblings(const std::string& name, const Opened& opened) const {
+FileCache::Siblings FileCache::OpenSiblings(const Tree& tree, const std::string& name,
+                                            const Opened& opened) const {
   Siblings siblings;
   for (size_t i = 0; i < kCodings; ++i) {
     auto coding = static_cast<Coding>(i);
     if (!limits_.precompressed.Has(coding)) continue;
     Opened& sibling = siblings.coded[i];
-    sibling.descriptor = OpenBeneath(root_, absl::StrCat(name, CodingSuffix(coding)).c_str());
+    sibling.descriptor = OpenBeneath(tree.root, absl::StrCat(name, CodingSuffix(coding)).c_str());
     if (sibling.descriptor < 0) continue;
     bool good = fstat(sibling.descriptor, &sibling.stat) == 0 && S_ISREG(sibling.stat.st_mode) &&
                 sibling.stat.st_mtim.tv_sec >= opened.stat.st_mtim.tv_sec;
@@ -350,13 +382,14 @@ FileCache::Siblings FileCache::OpenSiblings(const std::string& name, const Opene
 }
 
 // Tells whether the other codings of `file` are still the same; then it closes the siblings.
-bool FileCache::SameSiblings(absl::string_view path, const FileRef& file, Siblings& siblings) {
+bool FileCache::SameSiblings(const Tree& tree, absl::string_view path, const FileRef& file,
+                             Siblings& siblings) {
   if (limits_.precompressed.empty()) return true;
   FileRef coded[kCodings];
   {
     std::lock_guard<Lock> lock(mutex_);
-    auto found = by_path_.find(path);
-    if (found == by_path_.end() || found->second->file != file) return false;
+    auto found = tree.by_path.find(path);
+    if (found == tree.by_path.end() || found->second->file != file) return false;
     const Variants* variants = found->second->variants.get();
     for (size_t i = 0; i < kCodings && variants != nullptr; ++i) coded[i] = variants->coded[i];
   }
@@ -457,7 +490,7 @@ bool FileCache::EvictOne() {
     Node& node = nodes_.front();
     // Only the map hands out references, under mutex_, so a count of one stays one.
     if (!node.used && node.file.use_count() == 1) {
-      by_path_.erase(node.path);
+      node.tree->by_path.erase(node.path);
       nodes_.pop_front();
       return true;
     }
@@ -467,28 +500,28 @@ bool FileCache::EvictOne() {
   return false;
 }
 
-void FileCache::Keep(absl::string_view path, const FileRef& file,
+void FileCache::Keep(Tree& tree, absl::string_view path, const FileRef& file,
                      std::unique_ptr<Variants> variants, uint32_t now) {
   FileRef replaced;  // dies after the lock, as `variants` does, which then has the old ones
   std::lock_guard<Lock> lock(mutex_);
-  auto found = by_path_.find(path);
-  if (found != by_path_.end()) {
+  auto found = tree.by_path.find(path);
+  if (found != tree.by_path.end()) {
     replaced = std::exchange(found->second->file, file);
     std::swap(found->second->variants, variants);
     found->second->checked = now;
     return;
   }
-  nodes_.push_back({std::string(path), file, now, false, std::move(variants)});
-  by_path_.emplace(nodes_.back().path, std::prev(nodes_.end()));
+  nodes_.push_back({&tree, std::string(path), file, now, false, std::move(variants)});
+  tree.by_path.emplace(nodes_.back().path, std::prev(nodes_.end()));
 }
 
 // Drops `path` unless another thread has replaced `file` by now.
-void FileCache::Forget(absl::string_view path, const FileRef& file) {
+void FileCache::Forget(Tree& tree, absl::string_view path, const FileRef& file) {
   std::lock_guard<Lock> lock(mutex_);
-  auto found = by_path_.find(path);
-  if (found == by_path_.end() || found->second->file != file) return;
+  auto found = tree.by_path.find(path);
+  if (found == tree.by_path.end() || found->second->file != file) return;
   Nodes::iterator node = found->second;
-  by_path_.erase(found);
+  tree.by_path.erase(found);
   nodes_.erase(node);
 }
 

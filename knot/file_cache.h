@@ -1,4 +1,5 @@
-// Keeps replies ready: for each file its prepared head, and its contents or an open descriptor.
+// Keeps replies ready: for each file its prepared head, and its contents or an open descriptor. The
+// files may be beneath several directories, which share the limits: which is used more has more.
 //
 // State of a path   unknown --Get--> loading --> cached --Get, after `valid_seconds`--> checked
 // against the file system
@@ -25,6 +26,8 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/string_view.h"
@@ -84,6 +87,7 @@ using FileRef = std::shared_ptr<const File>;
 struct Lookup {
   int status = 0;  // 200 and `file`; 301 a directory named without its slash; 403, 404, 500, 503
   FileRef file;
+  bool directory = false;  // with 403: it is a directory that has no index
 };
 
 class FileCache {
@@ -100,6 +104,8 @@ class FileCache {
     CodingSet precompressed = {};
     // Codings made of files in memory that are text, where there is none beside.
     CodingSet compress = {};
+    // Files that stand for the directory they are in, the first there is.
+    std::vector<std::string> index = {"index.html"};
   };
 
   struct Counts {
@@ -110,17 +116,21 @@ class FileCache {
 
   // `root` is a directory descriptor that outlives the cache, as `types` does.
   FileCache(int root, const MimeTypes& types, Limits limits)
-      : root_(root), types_(types), limits_(limits) {}
+      : first_(root), types_(types), limits_(std::move(limits)) {}
 
-  // Finds what `path` names, relative to the root; where it is empty or ends in '/', index.html
-  // there. `now` is a clock in seconds, never 0. Blocks: this thread, while the file is loaded or
-  // checked or compressed. Callers: any thread.
-  // `accepted`, where not null, says in which codings the file may be sent; of those there are, or
-  // can be made, the best is found. While one thread makes it, others get the file as it is.
-  Lookup Get(absl::string_view path, uint32_t now, const AcceptedCodings* accepted = nullptr);
+  // Adds another root. Returns: its number; that of the first is 0. Requires: nobody calls Get yet.
+  int AddRoot(int root);
 
-  // Finds what `path` names if that takes no disk: for a thread that must not wait, while others
-  // use Get.
+  // Finds what `path` names, relative to the root of that number; where it is empty or ends in '/',
+  // the index there. `now` is a clock in seconds, never 0. Blocks: this thread, while the file is
+  // loaded or checked or compressed. Callers: any thread. `accepted`, where not null, says in which
+  // codings the file may be sent; of those there are, or can be made, the best is found. While one
+  // thread makes it, others get the file as it is.
+  Lookup Get(absl::string_view path, uint32_t now, const AcceptedCodings* accepted = nullptr,
+             int root = 0);
+
+  // Finds what `path` names, relative to the first root, if that takes no disk: for a thread that
+  // must not wait, while others use Get.
   //
   // Returns: false where it is not cached, has changed, or the file system does not have at hand
   // whether it has.
@@ -135,7 +145,9 @@ class FileCache {
     CodingSet making;
     FileRef coded[kCodings];
   };
+  struct Tree;
   struct Node {
+    Tree* tree;
     std::string path;
     FileRef file;
     uint32_t checked;                    // the second of the last check
@@ -153,9 +165,20 @@ class FileCache {
     Lookup result;
   };
 
+  // What is kept, and loaded, of what is beneath one root. Guarded by mutex_.
+  struct Tree {
+    explicit Tree(int descriptor) : root(descriptor) {}
+
+    const int root;
+    absl::flat_hash_map<absl::string_view, Nodes::iterator> by_path;  // keys are Node::path
+    absl::flat_hash_map<std::string, std::shared_ptr<Loading>> loading;
+  };
+
   // The kernel's answer to opening a path.
   struct Opened {
     int status = 404;
+    bool missing = false;    // with 404: there is no entry of that name
+    bool directory = false;  // with 403: one without an index
     int descriptor = -1;
     struct stat stat;
   };
@@ -166,25 +189,31 @@ class FileCache {
   bool IsValid(const Node& node, uint32_t now) const {
     return static_cast<int32_t>(now - node.checked) < limits_.valid_seconds;
   }
-  Opened Open(absl::string_view path, const std::string& name);
-  Siblings OpenSiblings(const std::string& name, const Opened& opened) const;
-  bool SameSiblings(absl::string_view path, const FileRef& file, Siblings& siblings);
+  Tree& TreeOf(int root) { return root == 0 ? first_ : *others_[root - 1]; }
+  Opened OpenFirst(const Tree& tree, absl::string_view path, std::string* name);
+  Opened Open(const Tree& tree, const std::string& name, bool index);
+  static Opened WithoutIndex(const Tree& tree, absl::string_view path);
+  Siblings OpenSiblings(const Tree& tree, const std::string& name, const Opened& opened) const;
+  bool SameSiblings(const Tree& tree, absl::string_view path, const FileRef& file,
+                    Siblings& siblings);
   FileRef Select(Node& node, const AcceptedCodings* accepted, Coding* to_make);
-  Lookup Choose(absl::string_view path, const Lookup& found, const AcceptedCodings& accepted);
-  FileRef MakeCoded(absl::string_view path, const FileRef& plain, Coding coding);
-  Lookup LoadAlone(absl::string_view path, uint32_t now);
-  Lookup Load(absl::string_view path, const FileRef& old, uint32_t now);
+  Lookup Choose(const Tree& tree, absl::string_view path, const Lookup& found,
+                const AcceptedCodings& accepted);
+  FileRef MakeCoded(const Tree& tree, absl::string_view path, const FileRef& plain, Coding coding);
+  Lookup LoadAlone(Tree& tree, absl::string_view path, uint32_t now);
+  Lookup Load(Tree& tree, absl::string_view path, const FileRef& old, uint32_t now);
   std::shared_ptr<File> Prepare(Opened& opened, std::string name, absl::string_view type,
                                 Coding coding, bool varies);
   bool CanCompress(const Opened& opened, absl::string_view type) const;
   int ReadContents(File& file, int descriptor);
   bool Reserve(File& file, int64_t bytes, int64_t descriptors);
   bool EvictOne();
-  void Keep(absl::string_view path, const FileRef& file, std::unique_ptr<Variants> variants,
-            uint32_t now);
-  void Forget(absl::string_view path, const FileRef& file);
+  void Keep(Tree& tree, absl::string_view path, const FileRef& file,
+            std::unique_ptr<Variants> variants, uint32_t now);
+  void Forget(Tree& tree, absl::string_view path, const FileRef& file);
 
-  const int root_;
+  Tree first_;
+  std::vector<std::unique_ptr<Tree>> others_;
   const MimeTypes& types_;
   const Limits limits_;
   CacheUse use_;
@@ -193,9 +222,7 @@ class FileCache {
 
   // Held for look-ups and changes of the lists, never over opening or reading a file.
   mutable Lock mutex_;
-  Nodes nodes_;  // the clock: its hand is at the front
-  absl::flat_hash_map<absl::string_view, Nodes::iterator> by_path_;  // keys are Node::path
-  absl::flat_hash_map<std::string, std::shared_ptr<Loading>> loading_;
+  Nodes nodes_;  // of all trees. The clock: its hand is at the front
 };
 
 // Opens `path` beneath the directory `root` for reading, never outside of it, not by symbolic links

@@ -5,12 +5,15 @@
 #include <atomic>
 #include <cstdint>
 #include <mutex>
+#include <utility>
 
 #include "absl/container/flat_hash_set.h"
 #include "knot/access_log.h"
 #include "knot/buffer_pool.h"
 #include "knot/file_cache.h"
+#include "knot/listing.h"
 #include "knot/lock.h"
+#include "knot/site.h"
 
 namespace knot {
 
@@ -31,6 +34,7 @@ struct Counters {
   Counter cut_short;    // replies that could not be sent whole
   Counter connections;  // accepted
   Counter idle_closed;  // closed by the idle time-out
+  Counter health;       // answers to --health, which are in none of the others
 };
 
 // Knows the sockets of connections, so that those waiting for a request can be told to end.
@@ -81,13 +85,20 @@ class AcceptBackOff {
 };
 
 struct Group {
-  Group(int root, const MimeTypes& types, FileCache::Limits limits) : files(root, types, limits) {}
+  // `all` outlive the group, as `types` does.
+  Group(const Sites& all, const MimeTypes& types, FileCache::Limits limits)
+      : files(all.first().root, types, std::move(limits)), sites(&all) {
+    for (size_t i = 1; i < all.list().size(); ++i) files.AddRoot(all.list()[i]->root);
+  }
 
   BufferPool buffers;
   FileCache files;
+  ListingMemory listings;
   Counters counters;
   OpenConnections open;
   AcceptBackOff back_off;
+  const Sites* const sites;
+  absl::string_view health;  // the path of --health; empty: off
   AccessLog* log = nullptr;  // null: off
   int header_timeout_ms = 0;
   int idle_timeout_ms = 0;

@@ -1,11 +1,14 @@
 #include "knot/mime_types.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <iterator>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -27,41 +30,86 @@ constexpr std::pair<absl::string_view, absl::string_view> kBuiltIn[] = {
 };
 
 constexpr absl::string_view kUnknown = "application/octet-stream";
+constexpr const char* kSystemTable = "/etc/mime.types";
+constexpr size_t kMostBytes = 1 << 20;  // of a table; the system's has some ten thousand
+
+// Reads a table, up to one byte more than it may have. Returns: false and errno.
+bool ReadTable(const char* name, std::string* table) {
+  std::FILE* file = std::fopen(name, "re");
+  if (file == nullptr) return false;
+  char part[4096];
+  while (size_t n =
+             std::fread(part, 1, std::min(sizeof part, kMostBytes + 1 - table->size()), file)) {
+    table->append(part, n);
+  }
+  bool good = std::ferror(file) == 0;
+  int error = errno;
+  std::fclose(file);
+  errno = error;
+  return good;
+}
+
+std::vector<absl::string_view> WordsOf(absl::string_view line) {
+  return absl::StrSplit(line.substr(0, line.find('#')), absl::ByAnyChar(" \t\r"),
+                        absl::SkipEmpty());
+}
+
+// type "/" subtype, of characters of a token (RFC 9110, 5.6.2): nothing that could end the field.
+bool IsType(absl::string_view text) {
+  size_t slash = text.find('/');
+  if (slash == absl::string_view::npos || slash == 0 || slash + 1 == text.size()) return false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (i == slash || absl::ascii_isalnum(static_cast<unsigned char>(text[i]))) continue;
+    if (!absl::StrContains("!#$%&'*+-.^_`|~", text[i])) return false;
+  }
+  return true;
+}
 
 }  // namespace
 
-MimeTypes::MimeTypes(absl::string_view table) {
-  for (const auto& [extension, type] : kBuiltIn) Add(extension, type);
+MimeTypes::MimeTypes(absl::string_view table, absl::string_view charset) {
+  for (const auto& [extension, type] : kBuiltIn) Add(extension, type, charset);
   for (absl::string_view line : absl::StrSplit(table, '\n')) {
-    line = line.substr(0, line.find('#'));
-    absl::string_view type;
-    for (absl::string_view word :
-         absl::StrSplit(line, absl::ByAnyChar(" \t\r"), absl::SkipEmpty())) {
-      if (type.empty()) {
-        type = word;
-      } else {
-        Add(word, type);
-      }
-    }
+    std::vector<absl::string_view> words = WordsOf(line);
+    if (words.empty() || !IsType(words[0])) continue;
+    for (size_t i = 1; i < words.size(); ++i) Add(words[i], words[0], charset);
   }
 }
 
-void MimeTypes::Add(absl::string_view extension, absl::string_view type) {
+void MimeTypes::Add(absl::string_view extension, absl::string_view type,
+                    absl::string_view charset) {
   // Knot cannot know the encoding of a text; UTF-8 is what nearly all are, and without it browsers
   // guess.
-  std::string value =
-      absl::StartsWith(type, "text/") ? absl::StrCat(type, "; charset=utf-8") : std::string(type);
-  type_by_extension_[absl::AsciiStrToLower(extension)] = std::move(value);
+  bool named = absl::StartsWith(type, "text/") && charset != "none";
+  type_by_extension_[absl::AsciiStrToLower(extension)] =
+      named ? absl::StrCat(type, "; charset=", charset) : std::string(type);
 }
 
 MimeTypes MimeTypes::FromSystem() {
   std::string table;
-  if (std::FILE* file = std::fopen("/etc/mime.types", "re")) {
-    char part[4096];
-    while (size_t n = std::fread(part, 1, sizeof part, file)) table.append(part, n);
-    std::fclose(file);
-  }
+  ReadTable(kSystemTable, &table);
   return MimeTypes(table);
+}
+
+absl::StatusOr<MimeTypes> MimeTypes::Load(const std::string& file, absl::string_view charset) {
+  std::string system, own;
+  ReadTable(kSystemTable, &system);
+  if (file == "off") return MimeTypes(system, charset);
+  if (!ReadTable(file.c_str(), &own)) {
+    return absl::ErrnoToStatus(errno, absl::StrCat("cannot read the media types in ", file));
+  }
+  if (own.size() > kMostBytes) {
+    return absl::InvalidArgumentError(absl::StrCat(file, ": more than ", kMostBytes, " bytes"));
+  }
+  int number = 0;
+  for (absl::string_view line : absl::StrSplit(own, '\n')) {
+    ++number;
+    std::vector<absl::string_view> words = WordsOf(line);
+    if (words.empty() || IsType(words[0])) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat(file, ":", number, ": '", absl::CHexEscape(words[0]), "' is no media type"));
+  }
+  return MimeTypes(absl::StrCat(system, "\n", own), charset);
 }
 
 bool IsCompressible(absl::string_view type) {

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 
 namespace knot {
@@ -13,19 +14,23 @@ class MimeTypes {
  public:
   // Starts from a built-in table of the common types; `table`, text in the format of
   // /etc/mime.types, goes before it.
-  explicit MimeTypes(absl::string_view table = {});
+  // `charset` is that of text files; "none": nobody knows.
+  explicit MimeTypes(absl::string_view table = {}, absl::string_view charset = "utf-8");
 
   // Reads /etc/mime.types, or nothing where there is none.
   static MimeTypes FromSystem();
 
+  // Reads the same, and what is in `file`, which goes before it; nothing where that is "off".
+  // Errors: one line for people where the file cannot be read, or a line of it names no type.
+  static absl::StatusOr<MimeTypes> Load(const std::string& file, absl::string_view charset);
+
   // Returns: the value for Content-Type by the extension of `path`, upper or lower case; text types
-  // carry
-  // "; charset=utf-8". Without a known extension "application/octet-stream". Valid as long as this
-  // object.
+  // carry "; charset=utf-8", or what it is. Without a known extension "application/octet-stream".
+  // Valid as long as this object.
   absl::string_view TypeOf(absl::string_view path) const;
 
  private:
-  void Add(absl::string_view extension, absl::string_view type);
+  void Add(absl::string_view extension, absl::string_view type, absl::string_view charset);
 
   absl::flat_hash_map<std::string, std::string> type_by_extension_;
 };

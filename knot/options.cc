@@ -5,6 +5,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "knot/choice.h"
 #include "knot/command_line.h"
@@ -160,6 +161,7 @@ absl::Status CheckRanges(const Options& options) {
   if (options.access_log.empty()) {
     status.Update(absl::InvalidArgumentError("--access_log= : must be a file, - or off"));
   }
+  status.Update(CheckSite(options.site));
   return status;
 }
 
@@ -199,6 +201,7 @@ Options OptionsFromFlags() {
   options.tuning.poller = absl::GetFlag(FLAGS_poller).value;
   options.tuning.accept = absl::GetFlag(FLAGS_accept).value;
   options.tuning.sendfile = SendfileOf(options.send);
+  options.site = SiteOptionsFromFlags();
   return options;
 }
 
@@ -238,7 +241,9 @@ std::string ConfigText(const Options& options) {
   std::string text;
   for (const absl::CommandLineFlag* flag : FlagsOf(IsKnotFlag)) {
     if (flag->Name() == "print_config") continue;
-    absl::StrAppend(&text, "--", flag->Name(), "=", flag->CurrentValue(), "\n");
+    std::string start = absl::StrCat("--", flag->Name(), "=");
+    std::string more = absl::StrCat("\n", start);  // of a flag given more than once: a line each
+    absl::StrAppend(&text, start, absl::StrReplaceAll(flag->CurrentValue(), {{"\n", more}}), "\n");
   }
   return absl::StrCat(text, options.root, "\n");
 }

@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "knot/codings.h"
 #include "knot/listen_address.h"
+#include "knot/options_site.h"
 #include "knot/tuning.h"
 
 namespace knot {
@@ -41,6 +42,7 @@ struct Options {
   int send_timeout = 0;
   bool stats = false;
   tuning::Settings tuning;
+  SiteOptions site;
 };
 
 // Parses argv. Requires: called once.

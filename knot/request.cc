@@ -1,12 +1,11 @@
 #include "knot/request.h"
 
-#include <algorithm>
-#include <array>
-
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/strip.h"
 #include "knot/buffer_pool.h"
+#include "knot/host.h"
+#include "knot/path.h"
 
 namespace knot {
 namespace {
@@ -14,24 +13,6 @@ namespace {
 namespace http = boost::beast::http;
 
 absl::string_view ToAbsl(boost::beast::string_view view) { return {view.data(), view.size()}; }
-
-// RFC 9110, 7.2: uri-host [ ":" port ]; the characters are checked, not the grammar, because Knot
-// serves every host alike. What is kept out is what could make a proxy before it see another host
-// or another request.
-constexpr std::array<bool, 256> kHostCharacters = [] {
-  std::array<bool, 256> table{};
-  for (int c = '0'; c <= '9'; ++c) table[c] = true;
-  for (int c = 'a'; c <= 'z'; ++c) table[c] = table[c - 'a' + 'A'] = true;
-  for (unsigned char c : absl::string_view("-._~!$&'()*+,;=:[]%")) table[c] = true;
-  return table;
-}();
-
-bool IsPlausibleHost(absl::string_view host) {
-  for (unsigned char c : host) {
-    if (!kHostCharacters[c]) return false;
-  }
-  return true;
-}
 
 // Tells whether a field goes on in a second line. Beast takes the line break for white space before
 // the value, or joins the parts in a buffer of its own; either way the value does not stand where
@@ -51,34 +32,6 @@ bool NamesOtherVersion(absl::string_view head) {
   return version.size() == 8 && absl::StartsWith(version, "HTTP/") &&
          absl::ascii_isdigit(version[5]) && version[6] == '.' && absl::ascii_isdigit(version[7]) &&
          version != "HTTP/1.0" && version != "HTTP/1.1";
-}
-
-int HexDigit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
-
-// Decodes into `out`, which has room for path.size() bytes. Returns: 0, 400 or 404.
-int PercentDecode(absl::string_view path, char* out, size_t* size) {
-  char* end = out;
-  for (size_t i = 0; i < path.size(); ++i) {
-    char c = path[i];
-    if (c == '%') {
-      int high = i + 2 < path.size() ? HexDigit(path[i + 1]) : -1;
-      int low = i + 2 < path.size() ? HexDigit(path[i + 2]) : -1;
-      if (high < 0 || low < 0) return 400;
-      c = static_cast<char>(high * 16 + low);
-      if (c == '\0') return 400;
-      if (c == '/')
-        return 404;  // a name cannot contain it, and a separator would have been sent as one
-      i += 2;
-    }
-    *end++ = c;
-  }
-  *size = end - out;
-  return 0;
 }
 
 }  // namespace
@@ -155,7 +108,8 @@ void RequestParser::on_field_impl(http::field field, View name, View value, Erro
   absl::string_view text = ToAbsl(value);
   switch (field) {
     case http::field::host:
-      if (++request_.hosts > 1 || !IsPlausibleHost(text)) error = http::error::bad_value;
+      if (++request_.hosts > 1 || !IsHostField(text)) error = http::error::bad_value;
+      request_.host = text;
       break;
     case http::field::content_length:
       // Beast accepts a repeated length if all agree; RFC 9112, 6.3 allows to refuse it.
@@ -175,7 +129,15 @@ void RequestParser::on_field_impl(http::field field, View name, View value, Erro
       request_.transfer_encoding = true;
       break;
     case http::field::expect:
+      if (!request_.http11 || text.empty()) break;  // RFC 9110, 10.1.1: in 1.0 it means nothing
+      if (!absl::EqualsIgnoreCase(text, "100-continue")) {
+        refusal_ = 417;
+        error = http::error::bad_value;
+      }
       request_.expects_continue = true;
+      break;
+    case http::field::accept:
+      request_.accept = text;
       break;
     case http::field::accept_encoding:
       request_.accepts_codings = true;
@@ -200,6 +162,16 @@ void RequestParser::on_field_impl(http::field field, View name, View value, Erro
   }
 }
 
+// The parser takes any byte within a quoted value. A line feed there ends the line for a server
+// that takes bare ones for line ends, so that what follows is another request to it.
+void RequestParser::on_chunk_header_impl(uint64_t, View extensions, Error& error) {
+  for (char c : extensions) {
+    if (absl::ascii_iscntrl(static_cast<unsigned char>(c)) && c != '\t') {
+      error = http::error::bad_chunk_extension;
+    }
+  }
+}
+
 void RequestParser::on_header_impl(Error& error) {
   if (request_.http11 && request_.hosts == 0) error = http::error::bad_field;
 }
@@ -218,37 +190,54 @@ bool IsHopelessHead(absl::string_view bytes) {
 
 Target ParseTarget(absl::string_view target, char* scratch) {
   Target result;
-  if (target[0] != '/') {  // absolute form: http://host/path
+  if (!absl::StartsWith(target, "/")) {  // absolute form: http://host/path
     size_t scheme = absl::StartsWithIgnoreCase(target, "http://")    ? 7
                     : absl::StartsWithIgnoreCase(target, "https://") ? 8
                                                                      : 0;
-    if (scheme == 0) {
-      result.status = 400;
-      return result;
-    }
     target.remove_prefix(scheme);
-    target.remove_prefix(std::min(target.find_first_of("/?"), target.size()));
-  }
-  bool encoded = false;
-  for (size_t i = 0; i < target.size(); ++i) {
-    encoded |= target[i] == '%';
-    if (target[i] == '#') {  // a fragment is the client's own affair and never sent
+    absl::string_view authority = target.substr(0, target.find_first_of("/?"));
+    if (scheme == 0 || !ParseAuthority(authority, &result.host)) {
       result.status = 400;
       return result;
     }
-    if (target[i] == '?') {
-      result.query = target.substr(i);
-      target = target.substr(0, i);
+    target.remove_prefix(authority.size());
+    result.server = target.empty();
+  }
+  bool canonical = true;
+  for (size_t i = 0; i < target.size(); ++i) {
+    switch (target[i]) {
+      case '%':
+        canonical = false;
+        break;
+      case '/':
+        if (i + 1 < target.size() && (target[i + 1] == '/' || target[i + 1] == '.')) {
+          canonical = false;
+        }
+        break;
+      case '?':
+        result.query = target.substr(i);
+        target = target.substr(0, i);
+        break;
+      case '#':  // a fragment is the client's own affair and never sent
+        result.status = 400;
+        return result;
+      default:
+        break;
     }
   }
-  if (encoded) {
-    size_t size;
-    result.status = PercentDecode(target, scratch, &size);
-    if (result.status != 0) return result;
-    target = absl::string_view(scratch, size);
+  if (!result.query.empty() && absl::StrContains(result.query, '#')) {
+    result.status = 400;
+    return result;
   }
-  while (!target.empty() && target.front() == '/') target.remove_prefix(1);
-  result.path = target;
+  if (canonical) {
+    result.path = absl::StripPrefix(target, "/");
+    return result;
+  }
+  size_t size;
+  result.status = CanonicalPath(target, scratch, &size);
+  if (result.status != 0) return result;
+  result.path = absl::string_view(scratch, size);
+  result.hidden = HasHiddenSegment(result.path);
   return result;
 }
 

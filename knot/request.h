@@ -26,12 +26,14 @@ enum class Method : uint8_t { kGet, kHead, kOptions, kOther, kUnknown };
 struct Request {
   Method method = Method::kUnknown;
   bool http11 = false;
-  bool expects_continue = false;
+  bool expects_continue = false;  // sends its body when it is told to
   bool content_length_seen = false;
   bool transfer_encoding = false;
   uint8_t hosts = 0;
   absl::string_view line;  // the request line without its CRLF
   absl::string_view target;
+  absl::string_view host;    // the Host field
+  absl::string_view accept;  // of several lines the last
   absl::string_view referer;
   absl::string_view user_agent;
   Conditions conditions;
@@ -52,7 +54,7 @@ class RequestParser final : private boost::beast::http::basic_parser<true> {
       -1;  // more bytes are needed; parse again from the first byte with a new parser
 
   // Parses a head from the first byte of `bytes`; `*used` is set to its length.
-  // Returns: kComplete, kPartial, or the status of the refusal: 400, 413, 414, 501, 505.
+  // Returns: kComplete, kPartial, or the status of the refusal: 400, 413, 414, 417, 501, 505.
   int ParseHead(absl::string_view bytes, size_t* used);
 
   // Goes over the next bytes of the body. `*used` is set to the bytes done with; the others must
@@ -78,7 +80,7 @@ class RequestParser final : private boost::beast::http::basic_parser<true> {
   void on_response_impl(int, View, int, Error&) override {}
   void on_body_init_impl(const boost::optional<uint64_t>&, Error&) override {}
   size_t on_body_impl(View body, Error&) override { return body.size(); }
-  void on_chunk_header_impl(uint64_t, View, Error&) override {}
+  void on_chunk_header_impl(uint64_t size, View extensions, Error& error) override;
   size_t on_chunk_body_impl(uint64_t, View body, Error&) override { return body.size(); }
   void on_finish_impl(Error&) override {}
 
@@ -103,13 +105,15 @@ inline bool IsServer(absl::string_view target) { return target == "*"; }
 // What a target names.
 struct Target {
   int status = 0;           // 0, or the status of the refusal: 400, 404
-  absl::string_view path;   // decoded, relative to the root, without slashes at the start; ends in
-                            // '/' or is empty for a directory
+  absl::string_view path;   // canonical (knot/path.h); ends in '/' or is empty for a directory
   absl::string_view query;  // as received, with its '?', or empty
+  absl::string_view host;   // of an absolute form, without the port; else empty
+  bool server = false;      // an absolute form without a path, which for OPTIONS is "*"
+  bool hidden = false;      // the path has a hidden segment (knot/path.h)
 };
 
-// Takes apart a target in origin or absolute form; percent-decodes the path, once, into `scratch`
-// where it must. Requires: scratch has room for target.size() bytes.
+// Takes apart a target in origin or absolute form; writes the canonical path into `scratch` where
+// it is not as received. Requires: scratch has room for target.size() bytes.
 Target ParseTarget(absl::string_view target, char* scratch);
 
 }  // namespace knot

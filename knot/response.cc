@@ -5,12 +5,11 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <string>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "knot/clock.h"
+#include "knot/path.h"
 
 namespace knot {
 namespace {
@@ -29,6 +28,8 @@ absl::string_view FieldOf(Persistence persistence) {
 
 absl::string_view ReasonOf(int status) {
   switch (status) {
+    case 200:
+      return "OK";
     case 204:
       return "No Content";
     case 206:
@@ -55,6 +56,8 @@ absl::string_view ReasonOf(int status) {
       return "URI Too Long";
     case 416:
       return "Range Not Satisfiable";
+    case 417:
+      return "Expectation Failed";
     case 431:
       return "Request Header Fields Too Large";
     case 501:
@@ -175,16 +178,8 @@ std::string StatusReply(int status, bool head_only, Persistence persistence,
 }
 
 std::string LocationField(const Target& target) {
-  constexpr char kHex[] = "0123456789ABCDEF";
   std::string field = "Location: /";
-  for (char c : target.path) {
-    if (absl::ascii_isalnum(c) || std::memchr("-._~/", c, 5) != nullptr) {
-      field.push_back(c);
-    } else {
-      unsigned char byte = static_cast<unsigned char>(c);
-      field.append({'%', kHex[byte >> 4], kHex[byte & 15]});
-    }
-  }
+  AppendPercentEncoded(target.path, &field);
   absl::StrAppend(&field, "/", target.query, "\r\n");
   return field;
 }
@@ -200,6 +195,30 @@ Sent SendFile(Stream& stream, const File& file, bool head_only, Persistence pers
   sent.body_bytes = all_in_memory ? file.size : stream.SendContents(file.descriptor, 0, file.size);
   sent.whole = sent.body_bytes == file.size;
   return sent;
+}
+
+Sent SendErrorPage(Stream& stream, int status, const File& file, bool head_only,
+                   Persistence persistence, absl::string_view field) {
+  std::string head = absl::StrCat(ReplyStart(status, persistence), field, file.TypeField(),
+                                  "Content-Length: ", file.size, "\r\n\r\n");
+  Sent sent;
+  if (head_only || file.size == 0) {
+    iovec part = ToVector(head);
+    sent.whole = stream.SendAll(&part, 1, false);
+  } else {
+    sent.whole = SendPart(stream, head, file, {0, file.size - 1}, false, &sent);
+  }
+  return sent;
+}
+
+Sent SendMade(Stream& stream, int status, absl::string_view fields, absl::string_view body,
+              bool head_only, Persistence persistence) {
+  std::string head = absl::StrCat(ReplyStart(status, persistence), fields,
+                                  "Content-Length: ", body.size(), "\r\n\r\n");
+  if (head_only) body = {};
+  iovec parts[] = {ToVector(head), ToVector(body)};
+  bool whole = stream.SendAll(parts, 2, false);
+  return {whole, whole ? body.size() : 0};
 }
 
 Sent SendStatus(Stream& stream, int status, bool head_only, Persistence persistence,

@@ -62,6 +62,16 @@ Sent SendRanges(Stream& stream, const File& file, const Ranges& ranges, Persiste
 // Tells the client, with status 304, that what it has of `file` is still good.
 Sent SendNotModified(Stream& stream, const File& file, Persistence persistence);
 
+// Sends `file` as the page of a status that is an error: without validators, and always whole.
+// `field` as StatusReply. Blocks, returns: as SendFile.
+Sent SendErrorPage(Stream& stream, int status, const File& file, bool head_only,
+                   Persistence persistence, absl::string_view field);
+
+// Sends a body that was made for this reply. `fields` are header lines with their CRLF,
+// Content-Type among them.
+Sent SendMade(Stream& stream, int status, absl::string_view fields, absl::string_view body,
+              bool head_only, Persistence persistence);
+
 // Sends the reply of StatusReply.
 Sent SendStatus(Stream& stream, int status, bool head_only, Persistence persistence,
                 absl::string_view field = {});

@@ -1,6 +1,5 @@
 #include "knot/server.h"
 
-#include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -8,7 +7,6 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <utility>
 
@@ -28,6 +26,11 @@ namespace {
 constexpr uint64_t kSmallFile = 64 * 1024;       // --send=auto keeps files up to this in memory
 constexpr std::chrono::seconds kLogPatience{5};  // for the disk, or whoever reads the pipe
 
+// Each host has a directory that stays open.
+int64_t HostRoots(const Options& options) {
+  return static_cast<int64_t>(options.site.hosts.size());
+}
+
 // Each group has its share, so that groups share nothing.
 FileCache::Limits CacheLimits(const Options& options, int64_t descriptor_limit, int groups) {
   FileCache::Limits limits;
@@ -35,7 +38,9 @@ FileCache::Limits CacheLimits(const Options& options, int64_t descriptor_limit, 
   limits.valid_seconds = options.cache_valid;
   limits.precompressed = options.precompressed;
   limits.compress = options.compress;
-  limits.descriptors = CachedDescriptors(descriptor_limit, options.threads) / groups;
+  limits.index = options.site.index;
+  limits.descriptors =
+      CachedDescriptors(descriptor_limit, options.threads + HostRoots(options)) / groups;
   switch (options.send) {
     case Send::kAuto:
       limits.in_memory = kSmallFile;
@@ -54,7 +59,7 @@ FileCache::Limits CacheLimits(const Options& options, int64_t descriptor_limit, 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options, const Part& part) {
   std::unique_ptr<Server> server(new Server(options, part));
   server->FitDescriptors();
-  absl::Status status = server->OpenRoot();
+  absl::Status status = server->OpenSites();
   if (status.ok()) status = StartClock();
   if (status.ok() && options.access_log != "off") {
     absl::StatusOr<std::unique_ptr<AccessLog>> log = AccessLog::Open(options.access_log);
@@ -71,17 +76,16 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options, co
 
 Server::~Server() {
   for (const auto& door : doors_) close(door->socket);
-  if (root_ >= 0) close(root_);
 }
 
 // A connection without a descriptor left for the file it asks for is of no use, and threads that
 // wait in accept(2) may each hold one already: what the limit cannot carry is not started.
 void Server::FitDescriptors() {
-  int64_t needed = options_.threads + kOtherDescriptors + kFileDescriptors;
+  int64_t beside = kOtherDescriptors + kFileDescriptors + HostRoots(options_);
+  int64_t needed = options_.threads + beside;
   descriptor_limit_ = RaiseDescriptorLimit(needed);
   if (descriptor_limit_ >= needed) return;
-  int64_t others =
-      std::max(std::min(kOtherDescriptors + kFileDescriptors, descriptor_limit_ / 2), int64_t{1});
+  int64_t others = std::max(std::min(beside, descriptor_limit_ / 2), int64_t{1});
   int fitting = static_cast<int>(std::max(descriptor_limit_ - others, int64_t{1}));
   warning_ = absl::StrCat("the limit of ", descriptor_limit_, " open files is below the ", needed,
                           " that ", options_.threads, " connections can need; at most ", fitting,
@@ -90,24 +94,26 @@ void Server::FitDescriptors() {
   options_.threads = fitting;
 }
 
-absl::Status Server::OpenRoot() {
-  root_ = open(options_.root.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (root_ < 0) return absl::ErrnoToStatus(errno, absl::StrCat("cannot serve ", options_.root));
-  int self = OpenBeneath(root_, ".");
-  if (self < 0) return absl::ErrnoToStatus(-self, "openat2, which Knot needs to stay in its root");
-  close(self);
-  if (char* path = realpath(options_.root.c_str(), nullptr)) {
-    options_.root = path;
-    std::free(path);
-  }
-  return absl::OkStatus();
+absl::Status Server::OpenSites() {
+  absl::StatusOr<std::unique_ptr<Sites>> sites = Sites::Open(options_.root, options_.site);
+  if (!sites.ok()) return sites.status();
+  sites_ = *std::move(sites);
+  options_.root = sites_->first().directory;
+  absl::StatusOr<std::string> health = ParsePathFlag("health", options_.site.health);
+  if (!health.ok()) return health.status();
+  health_ = *std::move(health);
+  absl::StatusOr<MimeTypes> types =
+      MimeTypes::Load(options_.site.mime_types, options_.site.charset);
+  if (types.ok()) types_ = *std::move(types);
+  return types.status();
 }
 
 absl::Status Server::OpenDoors() {
   int groups = tuning::Groups();
   FileCache::Limits limits = CacheLimits(options_, descriptor_limit_, groups);
   for (int i = 0; i < groups; ++i) {
-    groups_.push_back(std::make_unique<Group>(root_, types_, limits));
+    groups_.push_back(std::make_unique<Group>(*sites_, types_, limits));
+    groups_[i]->health = health_;
     groups_[i]->log = log_.get();
     groups_[i]->header_timeout_ms = options_.header_timeout * 1000;
     groups_[i]->idle_timeout_ms = options_.idle_timeout * 1000;
@@ -280,7 +286,7 @@ void Server::WriteStatistics(int fd) const {
 
 std::string Server::Statistics() const {
   uint64_t requests = 0, body_bytes = 0, refusals = 0, cut_short = 0, connections = 0, idle = 0,
-           open = 0;
+           open = 0, health = 0;
   FileCache::Counts files;
   for (const auto& group : groups_) {
     const Counters& counters = group->counters;
@@ -290,6 +296,7 @@ std::string Server::Statistics() const {
     cut_short += counters.cut_short.Get();
     connections += counters.connections.Get();
     idle += counters.idle_closed.Get();
+    health += counters.health.Get();
     open += group->open.size();
     FileCache::Counts counts = group->files.GetCounts();
     files.loads += counts.loads;
@@ -301,8 +308,9 @@ std::string Server::Statistics() const {
   std::string text = absl::StrCat(
       "knot: connections=", connections, " open=", open, " idle_closed=", idle,
       " threads=", threads_.load(), "\nknot: requests=", requests, " body_bytes=", body_bytes,
-      " refusals=", refusals, " cut_short=", cut_short, "\nknot: cache entries=", files.entries,
-      " bytes=", files.bytes, " descriptors=", files.descriptors, " loads=", files.loads);
+      " refusals=", refusals, " cut_short=", cut_short, " health=", health,
+      "\nknot: cache entries=", files.entries, " bytes=", files.bytes,
+      " descriptors=", files.descriptors, " loads=", files.loads);
   absl::StrAppend(&text, " checks=", files.checks, " log_dropped=", log_ ? log_->dropped() : 0,
                   "\n");
   return text;
@@ -314,8 +322,10 @@ std::string Server::Summary() const {
       absl::StrJoin(options_.listen, " ", [](std::string* out, const ListenAddress& address) {
         absl::StrAppend(out, "http://", AddressText(address), "/");
       });
+  size_t others = sites_->list().size() - 1;
+  std::string hosts = others == 0 ? "" : absl::StrCat(" and ", others, " by host");
   return absl::StrCat(
-      "knot: ", addresses, " serves ", options_.root, "; ",
+      "knot: ", addresses, " serves ", options_.root, hosts, "; ",
       part_.number > 0 ? absl::StrCat("processes=", options_.processes, ", each: ") : "",
       "threads=", options_.threads, options_.spawn == Spawn::kOnDemand ? " on demand (" : " (",
       effective.threads, absl::StrCat(", schedulers=", tuning::Groups()),

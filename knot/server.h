@@ -13,6 +13,7 @@
 #include "knot/group.h"
 #include "knot/mime_types.h"
 #include "knot/options.h"
+#include "knot/site.h"
 
 namespace knot {
 
@@ -80,7 +81,7 @@ class Server {
 
   Server(const Options& options, const Part& part) : options_(options), part_(part) {}
   void FitDescriptors();
-  absl::Status OpenRoot();
+  absl::Status OpenSites();
   absl::Status OpenDoors();
   absl::StatusOr<std::vector<int>> SocketsOf(size_t address, int groups);
   std::string Statistics() const;
@@ -95,10 +96,11 @@ class Server {
 
   Options options_;
   const Part part_;
-  int root_ = -1;
+  std::unique_ptr<Sites> sites_;
+  std::string health_;
   int64_t descriptor_limit_ = 0;
   std::string warning_;
-  MimeTypes types_ = MimeTypes::FromSystem();
+  MimeTypes types_;
   std::unique_ptr<AccessLog> log_;
   std::vector<std::unique_ptr<Group>> groups_;
   std::vector<std::unique_ptr<Door>> doors_;

@@ -249,6 +249,72 @@ TEST_F(FileCacheTest, ServesTheIndexOfADirectory) {
   EXPECT_EQ(cache.Get("index.html/", 1).status, 404);
 }
 
+TEST_F(FileCacheTest, TellsADirectoryWithoutAnIndexFromWhatIsNotServed) {
+  std::filesystem::create_directories(directory_ / "bare");
+  std::filesystem::create_directories(directory_ / "odd/index.html");
+  ASSERT_EQ(mkfifo((directory_ / "fifo").c_str(), 0600), 0);
+  FileCache cache(root_, types_, {kMiB, 4, kMiB});
+  EXPECT_TRUE(cache.Get("", 1).directory);
+  EXPECT_TRUE(cache.Get("bare/", 1).directory);
+  for (const char* path : {"odd/", "fifo", "none/", "bare", "../"}) {
+    EXPECT_FALSE(cache.Get(path, 1).directory) << path;
+  }
+}
+
+TEST_F(FileCacheTest, TakesTheFirstIndexThereIs) {
+  test::WriteFile(directory_ / "d/b", "b");
+  FileCache::Limits limits{kMiB, 4, kMiB};
+  limits.index = {"a", "b"};
+  FileCache cache(root_, types_, limits);
+  EXPECT_EQ(Contents(cache.Get("d/", 1)), "b");
+  EXPECT_EQ(cache.Get("", 1).status, 403);
+  test::WriteFile(directory_ / "d/a", "a");
+  EXPECT_EQ(Contents(cache.Get("d/", 1)), "b");
+  EXPECT_EQ(Contents(cache.Get("d/", 2)), "a") << "it goes before the other";
+  std::filesystem::remove(directory_ / "d/a");
+  EXPECT_EQ(Contents(cache.Get("d/", 3)), "b");
+  std::filesystem::remove(directory_ / "d/b");
+  EXPECT_EQ(cache.Get("d/", 4).status, 403);
+  EXPECT_EQ(cache.GetCounts().entries, 0u);
+  limits.index = {};
+  EXPECT_TRUE(FileCache(root_, types_, limits).Get("", 1).directory);
+}
+
+TEST_F(FileCacheTest, KeepsTheFilesOfSeveralRootsApartWithinOneLimit) {
+  constexpr int64_t kSize = 10'000;
+  test::TempDirectory other;
+  int second = open(other.path().c_str(), O_RDONLY | O_DIRECTORY);
+  for (int i = 0; i < 10; ++i) {
+    test::WriteFile(directory_ / std::to_string(i), std::string(kSize, 'a'));
+    test::WriteFile(other / std::to_string(i), std::string(kSize, 'b'));
+  }
+  test::WriteFile(other / "only", "here");
+  {
+    constexpr uint64_t kLimit = 5 * (kSize + 1024);
+    FileCache cache(root_, types_, {kLimit, 4, kMiB});
+    ASSERT_EQ(cache.AddRoot(second), 1);
+    for (int i = 0; i < 10; ++i) {
+      for (int root : {0, 1}) {
+        Lookup found = cache.Get(std::to_string(i), 1, nullptr, root);
+        ASSERT_EQ(found.status, 200);
+        EXPECT_EQ(Contents(found), std::string(kSize, root == 0 ? 'a' : 'b'));
+        EXPECT_LE(cache.GetCounts().bytes, kLimit);
+      }
+    }
+    EXPECT_EQ(cache.GetCounts().entries, 5u);
+    // Whoever asks gets the room that others do not use.
+    for (int round = 0; round < 3; ++round) {
+      for (int i = 0; i < 5; ++i) cache.Get(std::to_string(i), 1, nullptr, 1);
+    }
+    uint64_t loads = cache.GetCounts().loads;
+    for (int i = 0; i < 5; ++i) cache.Get(std::to_string(i), 1, nullptr, 1);
+    EXPECT_EQ(cache.GetCounts().loads, loads);
+    EXPECT_EQ(cache.Get("only", 1).status, 404);
+    EXPECT_EQ(Contents(cache.Get("only", 1, nullptr, 1)), "here");
+  }
+  close(second);
+}
+
 TEST_F(FileCacheTest, OpensNothingOutsideTheRootAndNothingButFiles) {
   std::string outside = directory_.path() + "_outside";
   test::WriteFile(outside, "secret");

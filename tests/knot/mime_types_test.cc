@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
+
 namespace knot {
 namespace {
 
@@ -18,6 +20,23 @@ TEST(MimeTypes, TakesTheTableBeforeWhatIsBuiltIn) {
   EXPECT_EQ(types.TypeOf("a.thg"), "application/x-thing");
   EXPECT_EQ(types.TypeOf("a.more"), "application/octet-stream");
   EXPECT_EQ(types.TypeOf("a.png"), "image/other");
+}
+
+TEST(MimeTypes, NameTheCharacterSetTheyAreTold) {
+  const char* table = "text/x-thing thing\n";
+  EXPECT_EQ(MimeTypes(table, "koi8-r").TypeOf("a.thing"), "text/x-thing; charset=koi8-r");
+  EXPECT_EQ(MimeTypes(table, "koi8-r").TypeOf("a.html"), "text/html; charset=koi8-r");
+  EXPECT_EQ(MimeTypes(table, "koi8-r").TypeOf("a.png"), "image/png");
+  EXPECT_EQ(MimeTypes(table, "none").TypeOf("a.thing"), "text/x-thing");
+  EXPECT_EQ(MimeTypes(table, "none").TypeOf("a.html"), "text/html");
+}
+
+TEST(MimeTypes, TakeNoTypeThatIsNone) {
+  for (const char* type : {"text", "/html", "text/", "text/html;x", "te\x01xt/html", "text/h\xe9",
+                           "text/html/x", "\"a\"/b"}) {
+    EXPECT_EQ(MimeTypes(std::string(type) + " thing").TypeOf("a.thing"), "application/octet-stream")
+        << type;
+  }
 }
 
 TEST(MimeTypes, IgnoresCaseOfTheExtension) {

@@ -143,9 +143,12 @@ TEST(ParseTarget, DecodesOnceAndRefusesWhatIsAmbiguous) {
       {"/%61%6A%4a", 0, "ajJ", ""},
       {"/%2541", 0, "%41", ""},
       {"/%c3%a9", 0, "\xc3\xa9", ""},
-      {"//a//b", 0, "a//b", ""},
-      {"/../a", 0, "../a", ""},
-      {"/%2e%2e/a", 0, "../a", ""},
+      {"//a//b", 0, "a/b", ""},
+      {"/./a/../b/", 0, "b/", ""},
+      {"/a/..?b/../..", 0, "", "?b/../.."},
+      {"/../a", 400, "", ""},
+      {"/%2e%2e/a", 400, "", ""},
+      {"/..", 400, "", ""},
       {"/a%2fb", 404, "", ""},
       {"/a%2Fb", 404, "", ""},
       {"/a%00b", 400, "", ""},
@@ -153,6 +156,8 @@ TEST(ParseTarget, DecodesOnceAndRefusesWhatIsAmbiguous) {
       {"/a%4", 400, "", ""},
       {"/a%zz", 400, "", ""},
       {"/a#b", 400, "", ""},
+      {"/a?b#c", 400, "", ""},
+      {"/a?b?c", 0, "a", "?b?c"},
       {"a", 400, "", ""},
       {"*", 400, "", ""},
       {"ftp://h/a", 400, "", ""},
@@ -161,6 +166,18 @@ TEST(ParseTarget, DecodesOnceAndRefusesWhatIsAmbiguous) {
       {"http://h", 0, "", ""},
       {"http://h?q", 0, "", "?q"},
       {"http:", 400, "", ""},
+      {"http://", 400, "", ""},
+      {"http:///a", 400, "", ""},
+      {"http://:80/a", 400, "", ""},
+      {"http://u@h/a", 400, "", ""},
+      {"http://u:p@h/a", 400, "", ""},
+      {"http://h:70000/a", 400, "", ""},
+      {"http://[::1/a", 400, "", ""},
+      {"http://h#a", 400, "", ""},
+      {"http://h\\@i/a", 400, "", ""},
+      {"http://[::1]:80//a", 0, "a", ""},
+      {"http://h/../a", 400, "", ""},
+      {"", 400, "", ""},
   };
   for (const TargetCase& c : cases) {
     SCOPED_TRACE(c.target);
@@ -170,6 +187,68 @@ TEST(ParseTarget, DecodesOnceAndRefusesWhatIsAmbiguous) {
     if (target.status != 0) continue;
     EXPECT_EQ(target.path, c.path);
     EXPECT_EQ(target.query, c.query);
+  }
+}
+
+TEST(ParseTarget, KnowsTheHostOfAnAbsoluteForm) {
+  char scratch[256];
+  EXPECT_EQ(ParseTarget("http://Example.org:8080/a", scratch).host, "Example.org");
+  EXPECT_EQ(ParseTarget("https://[::1]?a", scratch).host, "[::1]");
+  EXPECT_EQ(ParseTarget("/http://h/a", scratch).host, "");
+  EXPECT_TRUE(ParseTarget("http://h", scratch).server);
+  for (const char* target : {"http://h/", "http://h?", "/", "/a"}) {
+    EXPECT_FALSE(ParseTarget(target, scratch).server) << target;
+  }
+}
+
+TEST(ParseTarget, KnowsHiddenSegments) {
+  char scratch[256];
+  for (const char* target :
+       {"/.a", "/a/.b/c", "/%2ea", "//.a", "/a/../.b", "http://h/.a", "/..."}) {
+    EXPECT_TRUE(ParseTarget(target, scratch).hidden) << target;
+  }
+  for (const char* target :
+       {"/", "/a", "/a.b", "/.", "/./a", "/.a/../b", "/a?/.b", "/.well-known/a", "http://.h/a"}) {
+    EXPECT_FALSE(ParseTarget(target, scratch).hidden) << target;
+  }
+}
+
+TEST(RequestParser, TakesExpectationsApart) {
+  const std::string start = "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n";
+  for (const char* value : {"100-continue", "100-Continue"}) {
+    std::string bytes = start + "Expect: " + value + "\r\n\r\n";
+    RequestParser parser;
+    size_t used = 0;
+    ASSERT_EQ(parser.ParseHead(bytes, &used), RequestParser::kComplete);
+    EXPECT_TRUE(parser.request().expects_continue) << value;
+  }
+  EXPECT_EQ(StatusOf(start + "Expect: 100-continue, x\r\n\r\n"), 417);
+  EXPECT_EQ(StatusOf(start + "Expect: x\r\n\r\n"), 417);
+}
+
+TEST(RequestParser, KnowsTheHostAndWhatIsAccepted) {
+  std::string bytes = "GET / HTTP/1.1\r\nHost: [::1]:8080\r\nAccept: a/b\r\nAccept: c/d\r\n\r\n";
+  RequestParser parser;
+  size_t used = 0;
+  ASSERT_EQ(parser.ParseHead(bytes, &used), RequestParser::kComplete);
+  EXPECT_EQ(parser.request().host, "[::1]:8080");
+  EXPECT_EQ(parser.request().accept, "c/d");
+}
+
+TEST(RequestParser, SkipsAnEmptyChunkedBodyCutAnywhere) {
+  const std::string head = "GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
+  for (const std::string& body : {std::string("0\r\n\r\n"), std::string("0\r\nT: t\r\n\r\n")}) {
+    RequestParser parser;
+    size_t used = 0;
+    ASSERT_EQ(parser.ParseHead(head, &used), RequestParser::kComplete);
+    std::string waiting;
+    for (char c : body) {
+      ASSERT_FALSE(parser.Done());
+      waiting.push_back(c);
+      ASSERT_EQ(parser.ParseBody(waiting, &used), RequestParser::kComplete);
+      waiting.erase(0, used);
+    }
+    EXPECT_TRUE(parser.Done());
   }
 }
 
