@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "knot/clock.h"
 #include "knot/threads.h"
 
@@ -99,7 +100,11 @@ void AccessLog::Append(const LogLine& line) {
   } else if (line.peer.any.sa_family == AF_INET6) {
     inet_ntop(AF_INET6, &line.peer.v6.sin6_addr, address, sizeof address);
   }
-  std::string text = absl::StrCat(address, " - - ", Now().LogDate(), " \"");
+  std::string text = absl::StrCat(address, " - ");
+  std::string user;
+  AppendEscaped(line.user, &user);
+  absl::StrReplaceAll({{" ", "\\x20"}}, &user);  // which would end the column
+  absl::StrAppend(&text, user, " ", Now().LogDate(), " \"");
   AppendEscaped(line.request, &text);
   absl::StrAppend(&text, "\" ", line.status, " ", line.bytes, " \"");
   AppendEscaped(line.referer, &text);

@@ -35,6 +35,7 @@ struct LogLine {
   uint64_t bytes = 0;  // of the reply's body
   absl::string_view referer;
   absl::string_view user_agent;
+  absl::string_view user = {};  // the name given where one was asked for, right or not
 };
 
 class AccessLog {

@@ -2,6 +2,7 @@
 #ifndef KNOT_COMPRESS_H_
 #define KNOT_COMPRESS_H_
 
+#include <cstdint>
 #include <string>
 
 #include "absl/strings/string_view.h"
@@ -15,6 +16,10 @@ namespace knot {
 // Returns: false where there is no memory for it; then `out` is as it was. Never blocks, but
 // computes: a millisecond for some ten kilobytes.
 bool Compress(Coding coding, absl::string_view contents, std::string* out);
+
+// Returns: how much memory Compress needs at most for `size` bytes, its result included. Most is
+// brotli's, for its window and tables.
+constexpr int64_t CompressingBytes(int64_t size) { return (16 << 20) + size + size / 8 + 1024; }
 
 }  // namespace knot
 

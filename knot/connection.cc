@@ -9,6 +9,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "knot/clock.h"
+#include "knot/policy.h"
 
 namespace knot {
 namespace {
@@ -108,6 +109,8 @@ Connection::Next Connection::ServeOne(RequestBuffer& buffer, Input& input) {
 
 Connection::Next Connection::Answer(const Request& request, RequestBuffer& buffer, bool keep) {
   site_ = &group_.sites->Find(request.host);
+  Next next;
+  if (group_.policy != nullptr && AnswerByPolicy(request, nullptr, keep, &next)) return next;
   if (request.method == Method::kUnknown) return ReplyStatus(request, 501, false);
   if (request.method == Method::kOther) return ReplyStatus(request, 405, keep, kAllow);
   if (request.method == Method::kOptions && IsServer(request.target)) {
@@ -121,6 +124,7 @@ Connection::Next Connection::Answer(const Request& request, RequestBuffer& buffe
     return ReplyStatus(request, 204, keep, kAllow);
   }
   if (!group_.health.empty() && target.path == group_.health) return AnswerHealth(request, keep);
+  if (group_.policy != nullptr && AnswerByPolicy(request, &target, keep, &next)) return next;
   if (target.hidden && !site_->rules.dotfiles) return ReplyStatus(request, 404, keep);
   Lookup found =
       group_.files.Get(target.path, Now().number,
@@ -135,9 +139,27 @@ Connection::Next Connection::AnswerFile(const Request& request, const File& file
   return AnswerWhole(request, file, keep);
 }
 
+// Tells whether the group's rules answer the request: those about clients while `target` is null,
+// then the others.
+[[gnu::noinline]] bool Connection::AnswerByPolicy(const Request& request, const Target* target,
+                                                  bool keep, Next* next) {
+  Policy& policy = *group_.policy;
+  Policy::Ruling ruling =
+      target == nullptr ? policy.Admit(peer_) : policy.Judge(request, target->path);
+  asked_ = ruling.asked;
+  if (ruling.status == 0) return false;
+  *next = ReplyStatus(request, ruling.status, keep, ruling.fields);
+  return true;
+}
+
+absl::string_view Connection::OriginField(const Request& request) const {
+  return group_.policy == nullptr ? absl::string_view() : group_.policy->OriginField(request);
+}
+
 Connection::Next Connection::AnswerWhole(const Request& request, const File& file, bool keep) {
   bool head_only = request.method == Method::kHead;
-  Sent sent = SendFile(stream_, file, head_only, PersistenceOf(request, keep));
+  Sent sent =
+      SendFile(stream_, file, head_only, PersistenceOf(request, keep), OriginField(request));
   return Finish(request, 200, sent, keep);
 }
 
@@ -150,7 +172,8 @@ Connection::Next Connection::AnswerWhole(const Request& request, const File& fil
     case Verdict::kPreconditionFailed:
       return ReplyStatus(request, 412, keep);
     case Verdict::kNotModified:
-      return Finish(request, 304, SendNotModified(stream_, file, persistence), keep);
+      return Finish(request, 304, SendNotModified(stream_, file, persistence, OriginField(request)),
+                    keep);
     case Verdict::kSend:
       break;
   }
@@ -168,16 +191,18 @@ Connection::Next Connection::AnswerWhole(const Request& request, const File& fil
     case Ranges::Kind::kSome:
       break;
   }
-  return Finish(request, 206, SendRanges(stream_, file, ranges, persistence), keep);
+  return Finish(request, 206, SendRanges(stream_, file, ranges, persistence, OriginField(request)),
+                keep);
 }
 
 [[gnu::noinline]] Connection::Next Connection::ReplyStatus(const Request& request, int status,
                                                            bool keep, absl::string_view field) {
   bool head_only = request.method == Method::kHead;
   Persistence persistence = PersistenceOf(request, keep);
+  const std::string fields = absl::StrCat(field, group_.fields, OriginField(request));
   Sent sent;
-  if (!SendOwnErrorPage(status, head_only, persistence, field, &sent)) {
-    sent = SendStatus(stream_, status, head_only, persistence, field);
+  if (!SendOwnErrorPage(status, head_only, persistence, fields, &sent)) {
+    sent = SendStatus(stream_, status, head_only, persistence, fields);
   }
   return Finish(request, status, sent, keep);
 }
@@ -187,7 +212,7 @@ Connection::Next Connection::AnswerWhole(const Request& request, const File& fil
 [[gnu::noinline]] Connection::Next Connection::Refuse(int status, absl::string_view head) {
   // A reply to HEAD has no body even where the rest of the request is not understood.
   bool head_only = absl::StartsWith(head, "HEAD ");
-  Sent sent = SendStatus(stream_, status, head_only, Persistence::kClose);
+  Sent sent = SendStatus(stream_, status, head_only, Persistence::kClose, group_.fields);
   group_.counters.requests.Add();
   group_.counters.refusals.Add();
   group_.counters.body_bytes.Add(sent.body_bytes);
@@ -281,8 +306,10 @@ Connection::Received Connection::ReceiveMore(Input& input, size_t limit, int64_t
 
 [[gnu::noinline]] void Connection::Log(absl::string_view request_line, int status, const Sent& sent,
                                        const Request& request) {
+  std::string user;
+  if (asked_) user = group_.policy->UserOf(request);
   group_.log->Append(
-      {peer_, request_line, status, sent.body_bytes, request.referer, request.user_agent});
+      {peer_, request_line, status, sent.body_bytes, request.referer, request.user_agent, user});
 }
 
 }  // namespace knot

@@ -22,7 +22,7 @@ namespace knot {
 // Thousands wait for each that is served, and their memory is what a request costs then.
 class Connection {
  public:
-  // `peer` is read only where the group keeps a log.
+  // `peer` is read only where the group keeps a log, or its rules need it.
   Connection(Group& group, Stream& stream, const PeerAddress& peer)
       : group_(group), peer_(peer), stream_(stream) {}
 
@@ -55,6 +55,8 @@ class Connection {
   Next ServeOne(RequestBuffer& buffer, Input& input);
   Next Answer(const Request& request, RequestBuffer& buffer, bool keep);
   Next AnswerFile(const Request& request, const File& file, bool keep);
+  bool AnswerByPolicy(const Request& request, const Target* target, bool keep, Next* next);
+  absl::string_view OriginField(const Request& request) const;
   Next AnswerWhole(const Request& request, const File& file, bool keep);
   Next AnswerConditional(const Request& request, const File& file, bool keep);
   // These four are in connection_site.cc.
@@ -74,6 +76,7 @@ class Connection {
 
   Group& group_;
   const PeerAddress& peer_;
+  bool asked_ = false;  // for a name and a password, of the request that is served
   Stream& stream_;
   const Site* site_ = nullptr;  // of the request, once it has begun to be answered
 };

@@ -17,7 +17,9 @@ namespace knot {
   if (request.method == Method::kOptions) return ReplyStatus(request, 204, keep, kAllow);
   bool stopping = group_.stopping.load(std::memory_order_relaxed);
   Sent sent = SendMade(stream_, stopping ? 503 : 200,
-                       "Content-Type: text/plain; charset=utf-8\r\nCache-Control: no-store\r\n",
+                       absl::StrCat("Content-Type: text/plain; charset=utf-8\r\n"
+                                    "Cache-Control: no-store\r\n",
+                                    group_.fields),
                        stopping ? "stopping\n" : "ok\n", request.method == Method::kHead,
                        PersistenceOf(request, keep));
   group_.counters.health.Add();
@@ -53,9 +55,10 @@ namespace knot {
   if (status != 200) return ReplyStatus(request, status, keep && status < 500);
   const size_t held = text.capacity();
   if (!group_.listings.Hold(held)) return ReplyStatus(request, 503, false);
+  absl::string_view type =
+      json ? "Content-Type: application/json\r\n" : "Content-Type: text/html; charset=utf-8\r\n";
   Sent sent = SendMade(stream_, 200,
-                       json ? "Content-Type: application/json\r\nVary: Accept\r\n"
-                            : "Content-Type: text/html; charset=utf-8\r\nVary: Accept\r\n",
+                       absl::StrCat(type, "Vary: Accept\r\n", group_.fields, OriginField(request)),
                        text, request.method == Method::kHead, PersistenceOf(request, keep));
   group_.listings.Release(held);
   return Finish(request, 200, sent, keep);

@@ -63,7 +63,7 @@ std::string EntityTag(const File& file) {
                       file.coding == Coding::kIdentity ? "" : CodingName(file.coding), "\"");
 }
 
-void WriteHead(File& file, absl::string_view type) {
+void WriteHead(File& file, absl::string_view type, absl::string_view fields) {
   std::string& head = file.reply;
   absl::StrAppend(&head, "Content-Type: ", type, "\r\n");
   if (file.coding != Coding::kIdentity) {
@@ -81,7 +81,7 @@ void WriteHead(File& file, absl::string_view type) {
   absl::StrAppend(&head, EntityTag(file));
   file.etag_size = head.size() - file.etag_at;
   absl::StrAppend(&head, "\r\nAccept-Ranges: bytes\r\n",
-                  file.varies ? "Vary: Accept-Encoding\r\n" : "", "\r\n");
+                  file.varies ? "Vary: Accept-Encoding\r\n" : "", fields, "\r\n");
   file.head_size = head.size();
 }
 
@@ -173,12 +173,15 @@ Lookup FileCache::Choose(const Tree& tree, absl::string_view path, const Lookup&
 // Returns: `plain` where compressing does not pay, or has no room.
 FileRef FileCache::MakeCoded(const Tree& tree, absl::string_view path, const FileRef& plain,
                              Coding coding) {
+  Allowance::Loan working(working_, CompressingBytes(static_cast<int64_t>(plain->size)));
   std::string contents;
   auto file = std::make_shared<File>();
+  const std::string fields = FieldsOf(plain->name);
   bool made =
+      working.given() &&
       Compress(coding, absl::string_view(plain->reply).substr(plain->head_size), &contents) &&
       contents.size() + contents.size() / 8 < plain->size &&
-      Reserve(*file, kEntryOverhead + static_cast<int64_t>(contents.size()), 0);
+      Reserve(*file, kEntryOverhead + static_cast<int64_t>(fields.size() + contents.size()), 0);
   if (made) {
     file->name = plain->name;
     file->size = contents.size();
@@ -188,7 +191,7 @@ FileRef FileCache::MakeCoded(const Tree& tree, absl::string_view path, const Fil
     file->varies = true;
     // Another version of the library may make other bytes of it: never strong.
     file->settled = false;
-    WriteHead(*file, types_.TypeOf(file->name));
+    WriteHead(*file, types_.TypeOf(file->name), fields);
     file->reply += contents;
   }
   std::lock_guard<Lock> lock(mutex_);
@@ -198,7 +201,7 @@ FileRef FileCache::MakeCoded(const Tree& tree, absl::string_view path, const Fil
     variants.making.Remove(coding);
     if (made) {
       variants.coded[static_cast<int>(coding)] = file;
-    } else {
+    } else if (working.given()) {  // else another time
       variants.available.Remove(coding);
     }
   }
@@ -436,18 +439,24 @@ std::shared_ptr<File> FileCache::Prepare(Opened& opened, std::string name, absl:
 
   // RFC 9110, 8.8.2.1: never later than the reply.
   file->modified_seconds = std::min<int64_t>(file->modified.tv_sec, now.tv_sec);
-  WriteHead(*file, type);
+  const std::string fields = FieldsOf(file->name);
+  WriteHead(*file, type, fields);
 
+  const int64_t overhead = kEntryOverhead + static_cast<int64_t>(fields.size());
   bool in_memory = file->size <= limits_.in_memory &&
-                   Reserve(*file, kEntryOverhead + static_cast<int64_t>(file->size), 0);
+                   Reserve(*file, overhead + static_cast<int64_t>(file->size), 0);
   if (in_memory) {
     opened.status = ReadContents(*file, opened.descriptor);
     close(opened.descriptor);
     return opened.status == 200 ? file : nullptr;
   }
-  Reserve(*file, kEntryOverhead, 1);
+  Reserve(*file, overhead, 1);
   file->descriptor = opened.descriptor;
   return file;
+}
+
+std::string FileCache::FieldsOf(const std::string& name) const {
+  return limits_.headers == nullptr ? std::string() : limits_.headers->FieldsOf(name);
 }
 
 // Returns: 200, 500 the file could not be read, 503 there is no memory for it.

@@ -31,8 +31,10 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/string_view.h"
+#include "knot/allowance.h"
 #include "knot/codings.h"
 #include "knot/conditions.h"
+#include "knot/header_rules.h"
 #include "knot/lock.h"
 #include "knot/mime_types.h"
 
@@ -106,7 +108,12 @@ class FileCache {
     CodingSet compress = {};
     // Files that stand for the directory they are in, the first there is.
     std::vector<std::string> index = {"index.html"};
+    // What a file's replies carry beside their own fields; null: nothing. Outlives the cache.
+    const HeaderRules* headers = nullptr;
   };
+
+  // Memory in use for compressing at a time, beside that of the cache. See Allowance.
+  static constexpr int64_t kWorkingBytes = 48 << 20;
 
   struct Counts {
     uint64_t loads = 0;   // files opened because they were not cached or had changed
@@ -205,6 +212,7 @@ class FileCache {
   std::shared_ptr<File> Prepare(Opened& opened, std::string name, absl::string_view type,
                                 Coding coding, bool varies);
   bool CanCompress(const Opened& opened, absl::string_view type) const;
+  std::string FieldsOf(const std::string& name) const;
   int ReadContents(File& file, int descriptor);
   bool Reserve(File& file, int64_t bytes, int64_t descriptors);
   bool EvictOne();
@@ -217,6 +225,7 @@ class FileCache {
   const MimeTypes& types_;
   const Limits limits_;
   CacheUse use_;
+  Allowance working_{kWorkingBytes};
   std::atomic<uint64_t> loads_{0};
   std::atomic<uint64_t> checks_{0};
 

@@ -35,6 +35,7 @@ struct Counters {
   Counter connections;  // accepted
   Counter idle_closed;  // closed by the idle time-out
   Counter health;       // answers to --health, which are in none of the others
+  Counter turned_away;  // closed because their client had as many as it may
 };
 
 // Knows the sockets of connections, so that those waiting for a request can be told to end.
@@ -84,6 +85,8 @@ class AcceptBackOff {
   std::atomic<int> delay_ms_{0};
 };
 
+class Policy;
+
 struct Group {
   // `all` outlive the group, as `types` does.
   Group(const Sites& all, const MimeTypes& types, FileCache::Limits limits)
@@ -100,6 +103,8 @@ struct Group {
   const Sites* const sites;
   absl::string_view health;  // the path of --health; empty: off
   AccessLog* log = nullptr;  // null: off
+  Policy* policy = nullptr;  // null: no rules
+  absl::string_view fields;  // of replies that send no file: lines with their CRLF
   int header_timeout_ms = 0;
   int idle_timeout_ms = 0;
   std::atomic<bool> stopping{false};

@@ -9,6 +9,7 @@
 #include "absl/strings/str_split.h"
 #include "knot/choice.h"
 #include "knot/command_line.h"
+#include "knot/memory_budget.h"
 
 namespace knot {
 template <>
@@ -162,6 +163,8 @@ absl::Status CheckRanges(const Options& options) {
     status.Update(absl::InvalidArgumentError("--access_log= : must be a file, - or off"));
   }
   status.Update(CheckSite(options.site));
+  status.Update(CheckPolicy(options.policy));
+  if (status.ok()) status = CheckMemory(options);
   return status;
 }
 
@@ -196,12 +199,14 @@ Options OptionsFromFlags() {
   options.idle_timeout = absl::GetFlag(FLAGS_idle_timeout);
   options.send_timeout = absl::GetFlag(FLAGS_send_timeout);
   options.stats = absl::GetFlag(FLAGS_stats);
+  options.policy = PolicyOptionsFromFlags();
   options.tuning.schedulers = absl::GetFlag(FLAGS_schedulers).value;
   options.tuning.workers = absl::GetFlag(FLAGS_workers).value;
   options.tuning.poller = absl::GetFlag(FLAGS_poller).value;
   options.tuning.accept = absl::GetFlag(FLAGS_accept).value;
   options.tuning.sendfile = SendfileOf(options.send);
   options.site = SiteOptionsFromFlags();
+  options.tuning.apart = !options.policy.auth.empty();
   return options;
 }
 

@@ -12,8 +12,8 @@
 namespace knot {
 
 // Texts in the order they were given: `--header=a --header=b` on the command line, a line for each
-// in a file, KNOT_HEADER with a line for each in the environment. Given in one of these they replace
-// what the others, or the default, say; an empty value stands for no texts at all.
+// in a file, KNOT_HEADER with a line for each in the environment. Given in one of these they
+// replace what the others, or the default, say; an empty value stands for no texts at all.
 //
 //   ABSL_FLAG(knot::RepeatedText, header, {}, "field that each reply carries; may be given more "
 //                                             "than once");

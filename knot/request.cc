@@ -157,6 +157,17 @@ void RequestParser::on_field_impl(http::field field, View name, View value, Erro
     case http::field::user_agent:
       request_.user_agent = text;
       break;
+    case http::field::authorization:
+      if (request_.authorization.data() != nullptr) error = http::error::bad_value;
+      request_.authorization = text;
+      break;
+    case http::field::origin:
+      if (request_.origin.data() != nullptr) error = http::error::bad_value;
+      request_.origin = text;
+      break;
+    case http::field::access_control_request_method:
+      request_.preflight = true;
+      break;
     default:
       break;
   }

@@ -29,6 +29,7 @@ struct Request {
   bool expects_continue = false;  // sends its body when it is told to
   bool content_length_seen = false;
   bool transfer_encoding = false;
+  bool preflight = false;  // there is an Access-Control-Request-Method
   uint8_t hosts = 0;
   absl::string_view line;  // the request line without its CRLF
   absl::string_view target;
@@ -36,6 +37,8 @@ struct Request {
   absl::string_view accept;  // of several lines the last
   absl::string_view referer;
   absl::string_view user_agent;
+  absl::string_view authorization;
+  absl::string_view origin;
   Conditions conditions;
   bool accepts_codings = false;  // there is an Accept-Encoding
   AcceptedCodings codings;

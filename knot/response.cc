@@ -40,6 +40,8 @@ absl::string_view ReasonOf(int status) {
       return "Not Modified";
     case 400:
       return "Bad Request";
+    case 401:
+      return "Unauthorized";
     case 403:
       return "Forbidden";
     case 404:
@@ -58,6 +60,8 @@ absl::string_view ReasonOf(int status) {
       return "Range Not Satisfiable";
     case 417:
       return "Expectation Failed";
+    case 429:
+      return "Too Many Requests";
     case 431:
       return "Request Header Fields Too Large";
     case 501:
@@ -110,8 +114,8 @@ std::string NewBoundary() {
                       absl::Hex(random[1], absl::kZeroPad16));
 }
 
-Sent SendMultipart(Stream& stream, const File& file, const Ranges& ranges,
-                   Persistence persistence) {
+Sent SendMultipart(Stream& stream, const File& file, const Ranges& ranges, Persistence persistence,
+                   absl::string_view field) {
   std::string boundary = NewBoundary();
   std::string heads[Ranges::kMost];
   std::string end = absl::StrCat("\r\n--", boundary, "--\r\n");
@@ -121,7 +125,7 @@ Sent SendMultipart(Stream& stream, const File& file, const Ranges& ranges,
                             ContentRange(ranges[i], file.size), "\r\n");
     length += heads[i].size() + ranges[i].size();
   }
-  std::string head = absl::StrCat(ReplyStart(206, persistence),
+  std::string head = absl::StrCat(ReplyStart(206, persistence), field,
                                   "Content-Type: multipart/byteranges; boundary=", boundary,
                                   "\r\nContent-Length: ", length, "\r\n", file.CommonFields());
   heads[0].insert(0, head);
@@ -136,19 +140,21 @@ Sent SendMultipart(Stream& stream, const File& file, const Ranges& ranges,
 
 }  // namespace
 
-Sent SendRanges(Stream& stream, const File& file, const Ranges& ranges, Persistence persistence) {
-  if (ranges.count() > 1) return SendMultipart(stream, file, ranges, persistence);
+Sent SendRanges(Stream& stream, const File& file, const Ranges& ranges, Persistence persistence,
+                absl::string_view field) {
+  if (ranges.count() > 1) return SendMultipart(stream, file, ranges, persistence, field);
   const ByteRange& range = ranges[0];
-  std::string head =
-      absl::StrCat(ReplyStart(206, persistence), file.TypeField(), ContentRange(range, file.size),
-                   "Content-Length: ", range.size(), "\r\n", file.CommonFields());
+  std::string head = absl::StrCat(ReplyStart(206, persistence), field, file.TypeField(),
+                                  ContentRange(range, file.size), "Content-Length: ", range.size(),
+                                  "\r\n", file.CommonFields());
   Sent sent;
   sent.whole = SendPart(stream, head, file, range, false, &sent);
   return sent;
 }
 
-Sent SendNotModified(Stream& stream, const File& file, Persistence persistence) {
-  std::string start = ReplyStart(304, persistence);
+Sent SendNotModified(Stream& stream, const File& file, Persistence persistence,
+                     absl::string_view field) {
+  std::string start = absl::StrCat(ReplyStart(304, persistence), field);
   iovec parts[] = {ToVector(start), ToVector(file.CommonFields())};
   return {stream.SendAll(parts, 2, false), 0};
 }
@@ -184,11 +190,16 @@ std::string LocationField(const Target& target) {
   return field;
 }
 
-Sent SendFile(Stream& stream, const File& file, bool head_only, Persistence persistence) {
+Sent SendFile(Stream& stream, const File& file, bool head_only, Persistence persistence,
+              absl::string_view field) {
   bool all_in_memory = head_only || file.InMemory() || file.size == 0;
-  iovec parts[kMaxReplyParts];
+  iovec parts[kMaxReplyParts + 1];
   size_t count =
       FileReply(head_only ? file.Head() : absl::string_view(file.reply), persistence, parts);
+  if (!field.empty()) {
+    parts[count] = parts[count - 1];
+    parts[count++ - 1] = ToVector(field);
+  }
   Sent sent;
   sent.whole = stream.SendAll(parts, count, !all_in_memory);
   if (!sent.whole || head_only) return sent;

@@ -48,19 +48,23 @@ struct Sent {
   uint64_t body_bytes = 0;
 };
 
-// Sends `file` with status 200. A file in memory leaves in one system call.
+// Sends `file` with status 200. A file in memory leaves in one system call. `field`, here as below,
+// is one more header line with its CRLF, or empty.
 //
 // Blocks:  this thread, while the client takes the reply; up to the send time-out for each
 // step. Returns: whole is false where the client went away or stopped reading, or the file shrank:
 // never wrong bytes.
-Sent SendFile(Stream& stream, const File& file, bool head_only, Persistence persistence);
+Sent SendFile(Stream& stream, const File& file, bool head_only, Persistence persistence,
+              absl::string_view field = {});
 
 // Sends parts of `file` with status 206: one as it is, several as multipart/byteranges. Requires:
 // ranges.kind() is kSome, for the file's size. Blocks, returns: as SendFile.
-Sent SendRanges(Stream& stream, const File& file, const Ranges& ranges, Persistence persistence);
+Sent SendRanges(Stream& stream, const File& file, const Ranges& ranges, Persistence persistence,
+                absl::string_view field = {});
 
 // Tells the client, with status 304, that what it has of `file` is still good.
-Sent SendNotModified(Stream& stream, const File& file, Persistence persistence);
+Sent SendNotModified(Stream& stream, const File& file, Persistence persistence,
+                     absl::string_view field = {});
 
 // Sends `file` as the page of a status that is an error: without validators, and always whole.
 // `field` as StatusReply. Blocks, returns: as SendFile.

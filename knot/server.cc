@@ -66,6 +66,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options, co
     if (log.ok()) server->log_ = *std::move(log);
     status = log.status();
   }
+  if (status.ok()) status = server->MakeRules();
   if (status.ok()) status = server->OpenDoors();
   if (status.ok()) status = server->MakeThreads();
   if (status.ok()) return server;
@@ -108,13 +109,26 @@ absl::Status Server::OpenSites() {
   return types.status();
 }
 
+absl::Status Server::MakeRules() {
+  absl::StatusOr<HeaderRules> headers = HeaderRulesOf(options_.policy);
+  if (!headers.ok()) return headers.status();
+  headers_ = *std::move(headers);
+  absl::StatusOr<std::unique_ptr<Policy>> policy = Policy::Make(options_.policy, options_.root);
+  if (!policy.ok()) return policy.status();
+  policy_ = *std::move(policy);
+  return absl::OkStatus();
+}
+
 absl::Status Server::OpenDoors() {
   int groups = tuning::Groups();
   FileCache::Limits limits = CacheLimits(options_, descriptor_limit_, groups);
+  limits.headers = &headers_;
   for (int i = 0; i < groups; ++i) {
     groups_.push_back(std::make_unique<Group>(*sites_, types_, limits));
     groups_[i]->health = health_;
     groups_[i]->log = log_.get();
+    groups_[i]->policy = policy_.get();
+    groups_[i]->fields = headers_.Every();
     groups_[i]->header_timeout_ms = options_.header_timeout * 1000;
     groups_[i]->idle_timeout_ms = options_.idle_timeout * 1000;
   }
@@ -214,7 +228,7 @@ void* Server::ServeAccepted(void* argument) {
 int Server::Accept(Door& door, PeerAddress* peer) {
   for (;;) {
     socklen_t size = sizeof *peer;
-    bool wanted = log_ != nullptr;
+    bool wanted = log_ != nullptr || (policy_ != nullptr && policy_->NeedsPeers());
     int socket =
         accept4(door.socket, wanted ? &peer->any : nullptr, wanted ? &size : nullptr, SOCK_CLOEXEC);
     if (socket >= 0) {
@@ -236,6 +250,12 @@ int Server::Accept(Door& door, PeerAddress* peer) {
 void Server::Serve(Door& door, int socket, const PeerAddress& peer) {
   Group& group = door.group;
   group.counters.connections.Add();
+  Policy::Place place(policy_.get(), peer);
+  if (!place.given()) {
+    group.counters.turned_away.Add();
+    close(socket);
+    return;
+  }
   group.open.Add(socket);
   Stream stream(socket);
   Connection(group, stream, peer).Serve();
@@ -286,7 +306,7 @@ void Server::WriteStatistics(int fd) const {
 
 std::string Server::Statistics() const {
   uint64_t requests = 0, body_bytes = 0, refusals = 0, cut_short = 0, connections = 0, idle = 0,
-           open = 0, health = 0;
+           open = 0, health = 0, turned_away = 0;
   FileCache::Counts files;
   for (const auto& group : groups_) {
     const Counters& counters = group->counters;
@@ -297,6 +317,7 @@ std::string Server::Statistics() const {
     connections += counters.connections.Get();
     idle += counters.idle_closed.Get();
     health += counters.health.Get();
+    turned_away += counters.turned_away.Get();
     open += group->open.size();
     FileCache::Counts counts = group->files.GetCounts();
     files.loads += counts.loads;
@@ -307,9 +328,9 @@ std::string Server::Statistics() const {
   }
   std::string text = absl::StrCat(
       "knot: connections=", connections, " open=", open, " idle_closed=", idle,
-      " threads=", threads_.load(), "\nknot: requests=", requests, " body_bytes=", body_bytes,
-      " refusals=", refusals, " cut_short=", cut_short, " health=", health,
-      "\nknot: cache entries=", files.entries, " bytes=", files.bytes,
+      " turned_away=", turned_away, " threads=", threads_.load(), "\nknot: requests=", requests,
+      " body_bytes=", body_bytes, " refusals=", refusals, " cut_short=", cut_short,
+      " health=", health, "\nknot: cache entries=", files.entries, " bytes=", files.bytes,
       " descriptors=", files.descriptors, " loads=", files.loads);
   absl::StrAppend(&text, " checks=", files.checks, " log_dropped=", log_ ? log_->dropped() : 0,
                   "\n");

@@ -11,8 +11,10 @@
 #include "absl/status/statusor.h"
 #include "knot/access_log.h"
 #include "knot/group.h"
+#include "knot/header_rules.h"
 #include "knot/mime_types.h"
 #include "knot/options.h"
+#include "knot/policy.h"
 #include "knot/site.h"
 
 namespace knot {
@@ -82,6 +84,7 @@ class Server {
   Server(const Options& options, const Part& part) : options_(options), part_(part) {}
   void FitDescriptors();
   absl::Status OpenSites();
+  absl::Status MakeRules();
   absl::Status OpenDoors();
   absl::StatusOr<std::vector<int>> SocketsOf(size_t address, int groups);
   std::string Statistics() const;
@@ -101,6 +104,8 @@ class Server {
   int64_t descriptor_limit_ = 0;
   std::string warning_;
   MimeTypes types_;
+  HeaderRules headers_;
+  std::unique_ptr<Policy> policy_;  // null: no rules
   std::unique_ptr<AccessLog> log_;
   std::vector<std::unique_ptr<Group>> groups_;
   std::vector<std::unique_ptr<Door>> doors_;

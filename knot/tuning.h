@@ -22,6 +22,7 @@ struct Settings {
   Poller poller = Poller::kEpoll;
   Sendfile sendfile = Sendfile::kInline;
   Accept accept = Accept::kFavorConnections;
+  bool apart = false;  // there will be threads that compute for long: PlaceNextThreadApart
 };
 
 // What is in force, as text for people, after Apply.
@@ -50,6 +51,10 @@ int ExpectedGroups(const Settings& settings);
 
 // Places the next thread made by the caller in group `group`, 0 <= group < Groups().
 void PlaceNextThread(int group);
+
+// Places the next thread made by the caller where it holds up no group while it computes. Requires:
+// Settings::apart.
+void PlaceNextThreadApart();
 
 // Writes what threading did and cost so far to descriptor `fd`, as text lines. Writes nothing on
 // kernel threads.

@@ -10,6 +10,13 @@
 namespace knot::tuning {
 namespace {
 
+// Whether there is a scheduler, the last, that runs no group.
+bool apart = false;
+
+int MaxGroups(const Settings& settings) {
+  return bobbin::kMaxSchedulers - (settings.apart ? 1 : 0);
+}
+
 bobbin::SendfilePolicy ToBobbin(Sendfile sendfile) {
   switch (sendfile) {
     case Sendfile::kPoll:
@@ -29,6 +36,10 @@ bobbin::SendfilePolicy ToBobbin(Sendfile sendfile) {
 absl::Status Apply(const Settings& settings) {
   bobbin::Options options;
   options.schedulers = settings.schedulers;
+  if (settings.apart) {
+    if (options.schedulers == 0) options.schedulers = ExpectedGroups(settings);
+    ++options.schedulers;
+  }
   options.workers = settings.workers;
   options.poller =
       settings.poller == Poller::kPoll ? bobbin::PollerKind::kPoll : bobbin::PollerKind::kEpoll;
@@ -38,11 +49,13 @@ absl::Status Apply(const Settings& settings) {
                        : bobbin::AcceptPolicy::kFavorConnections;
   switch (int error = bobbin::Configure(options)) {
     case 0:
+      apart = settings.apart;
+      return absl::OkStatus();
     case ENOTSUP:  // on kernel threads: Describe() says why
       return absl::OkStatus();
     case EINVAL:
       return absl::InvalidArgumentError(absl::StrCat("--schedulers takes up to ",
-                                                     bobbin::kMaxSchedulers, ", --workers up to ",
+                                                     MaxGroups(settings), ", --workers up to ",
                                                      bobbin::kMaxWorkers));
     case EAGAIN:
       return absl::ResourceExhaustedError("no kernel thread could be made for a scheduler");
@@ -61,16 +74,22 @@ Effective Describe() {
           options.poller == bobbin::PollerKind::kPoll ? "poll" : "epoll", ""};
 }
 
-int Groups() { return bobbin::Active() ? bobbin::CurrentOptions().schedulers : 1; }
+int Groups() {
+  return bobbin::Active() ? bobbin::CurrentOptions().schedulers - (apart ? 1 : 0) : 1;
+}
 
 int ExpectedGroups(const Settings& settings) {
   if (!bobbin::Active()) return 1;
   int schedulers = settings.schedulers;
   if (schedulers == 0) schedulers = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
-  return std::clamp(schedulers, 1, bobbin::kMaxSchedulers);
+  return std::clamp(schedulers, 1, MaxGroups(settings));
 }
 
 void PlaceNextThread(int group) { bobbin::PlaceNextThread(group); }
+
+void PlaceNextThreadApart() {
+  if (apart) bobbin::PlaceNextThread(Groups());
+}
 
 void WriteStatistics(int fd) { bobbin::WriteStatistics(fd); }
 

@@ -11,6 +11,7 @@ int Groups() { return 1; }
 int ExpectedGroups(const Settings&) { return 1; }
 
 void PlaceNextThread(int) {}
+void PlaceNextThreadApart() {}
 
 void WriteStatistics(int) {}
 

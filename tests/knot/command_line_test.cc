@@ -92,10 +92,17 @@ TEST_P(CommandLine, ListsItsFlagsAndNoOthers) {
   Result result = Run({"--help"});
   EXPECT_EQ(result.status, 0);
   EXPECT_EQ(result.err, "");
-  for (const char* flag :
-       {"accept", "access_log", "cache_mb", "cache_valid", "header_timeout", "idle_timeout",
-        "listen", "poller", "print_config", "processes", "schedulers", "send", "send_timeout",
-        "spawn", "stack_kb", "stats", "threads", "version", "workers"}) {
+  for (const char* flag : {"accept",       "access_log",    "auth",
+                           "auth_realm",   "cache_control", "cache_mb",
+                           "cache_valid",  "client_burst",  "client_connections",
+                           "client_rate",  "cors",          "cors_headers",
+                           "cors_max_age", "header",        "header_timeout",
+                           "idle_timeout", "listen",        "memory_mb",
+                           "nosniff",      "poller",        "print_config",
+                           "processes",    "schedulers",    "send",
+                           "send_timeout", "spawn",         "stack_kb",
+                           "stats",        "threads",       "version",
+                           "workers"}) {
     EXPECT_NE(result.out.find(std::string("\n  --") + flag), std::string::npos) << flag;
   }
   EXPECT_EQ(result.out.find("flagfile"), std::string::npos);

@@ -72,8 +72,8 @@ class ServerProcess {
 };
 
 // The binaries every claim about the server is tested on: KNOT_BINARIES in the environment,
-// separated by ':', else those that were built. Each may be followed by flags of its own, and may be
-// another server, which answers as Knot does.
+// separated by ':', else those that were built. Each may be followed by flags of its own, and may
+// be another server, which answers as Knot does.
 std::vector<std::string> Binaries();
 
 // Tells a command that runs Knot from one of another server.
