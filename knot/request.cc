@@ -34,6 +34,13 @@ bool NamesOtherVersion(absl::string_view head) {
          version != "HTTP/1.0" && version != "HTTP/1.1";
 }
 
+// Tells whether the bytes may be the beginning of "0\r\n\r\n". The parser asserts that it has five
+// bytes when it looks at a last chunk for the second time; before that it need not look.
+bool MayBeCutEnd(absl::string_view bytes) {
+  constexpr size_t kShortestEnd = 5;
+  return bytes.size() < kShortestEnd && absl::StartsWith(bytes, "0");
+}
+
 }  // namespace
 
 RequestParser::RequestParser() {
@@ -55,8 +62,10 @@ int RequestParser::ParseHead(absl::string_view bytes, size_t* used) {
 int RequestParser::ParseBody(absl::string_view bytes, size_t* used) {
   *used = 0;
   while (!is_done()) {
+    absl::string_view left = bytes.substr(*used);
+    if (request_.transfer_encoding && MayBeCutEnd(left)) return kComplete;
     Error error;
-    size_t n = put(boost::asio::const_buffer(bytes.data() + *used, bytes.size() - *used), error);
+    size_t n = put(boost::asio::const_buffer(left.data(), left.size()), error);
     *used += n;
     if (error == http::error::need_more) return kComplete;
     if (error) return Refusal(error);
