@@ -72,6 +72,7 @@ Connection::Next Connection::ServeOne(RequestBuffer& buffer, Input& input) {
     ++input.begin;
   }
   if (input.empty()) return Next::kWait;
+  if (group_.metrics != nullptr) begun_ = MonotonicNs();
 
   size_t head_size = 0;
   // Not on this thread's stack, which is cold: the buffer has just been used.
@@ -216,6 +217,7 @@ Connection::Next Connection::AnswerWhole(const Request& request, const File& fil
   group_.counters.requests.Add();
   group_.counters.refusals.Add();
   group_.counters.body_bytes.Add(sent.body_bytes);
+  if (group_.metrics != nullptr) group_.metrics->Note(status, begun_);
   if (group_.log != nullptr) {
     Log(head.substr(0, std::min(head.find_first_of("\r\n"), size_t{1024})), status, sent, {});
   }
@@ -228,6 +230,7 @@ Connection::Next Connection::Finish(const Request& request, int status, const Se
   group_.counters.body_bytes.Add(sent.body_bytes);
   if (status >= 400) group_.counters.refusals.Add();
   if (!sent.whole) group_.counters.cut_short.Add();
+  if (group_.metrics != nullptr) group_.metrics->Note(status, begun_);
   if (group_.log != nullptr) Log(request.line, status, sent, request);
   return sent.whole && keep ? Next::kWait : Next::kClose;
 }

@@ -79,6 +79,7 @@ class Connection {
   bool asked_ = false;  // for a name and a password, of the request that is served
   Stream& stream_;
   const Site* site_ = nullptr;  // of the request, once it has begun to be answered
+  int64_t begun_ = 0;           // the request being answered, where the group has metrics
 };
 
 }  // namespace knot

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <utility>
 
@@ -13,6 +14,7 @@
 #include "knot/file_cache.h"
 #include "knot/listing.h"
 #include "knot/lock.h"
+#include "knot/request_metrics.h"
 #include "knot/site.h"
 
 namespace knot {
@@ -101,10 +103,11 @@ struct Group {
   OpenConnections open;
   AcceptBackOff back_off;
   const Sites* const sites;
-  absl::string_view health;  // the path of --health; empty: off
-  AccessLog* log = nullptr;  // null: off
-  Policy* policy = nullptr;  // null: no rules
-  absl::string_view fields;  // of replies that send no file: lines with their CRLF
+  absl::string_view health;                 // the path of --health; empty: off
+  AccessLog* log = nullptr;                 // null: off
+  std::unique_ptr<RequestMetrics> metrics;  // null: off
+  Policy* policy = nullptr;                 // null: no rules
+  absl::string_view fields;                 // of replies that send no file: lines with their CRLF
   int header_timeout_ms = 0;
   int idle_timeout_ms = 0;
   std::atomic<bool> stopping{false};

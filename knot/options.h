@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "knot/codings.h"
 #include "knot/listen_address.h"
+#include "knot/options_admin.h"
 #include "knot/options_policy.h"
 #include "knot/options_site.h"
 #include "knot/tuning.h"
@@ -43,6 +44,7 @@ struct Options {
   int send_timeout = 0;
   bool stats = false;
   PolicyOptions policy;
+  AdminOptions admin;
   tuning::Settings tuning;
   SiteOptions site;
 };

@@ -16,6 +16,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "knot/admin/admin.h"
 #include "knot/listener.h"
 #include "knot/tuning.h"
 
@@ -84,6 +85,7 @@ class Processes {
   ~Processes() { CloseSockets(); }
 
   absl::Status OpenSockets();
+  absl::Status OpenAdmin();
   // Starts all. Returns: false after a line where one cannot serve; then none is left.
   bool StartAll();
   // Keeps them running until SIGTERM or SIGINT.
@@ -135,6 +137,17 @@ absl::Status Processes::OpenSockets() {
     }
   }
   for (int i = 0; i < options_.processes; ++i) processes_[i].part.number = i + 1;
+  return options_.admin.on ? OpenAdmin() : absl::OkStatus();
+}
+
+absl::Status Processes::OpenAdmin() {
+  absl::StatusOr<std::vector<int>> opened = Admin::Listen(&options_.admin, options_.processes);
+  if (!opened.ok()) return opened.status();
+  std::shared_ptr<Board> board = Board::Make(options_.processes);
+  for (int i = 0; i < options_.processes; ++i) {
+    processes_[i].part.sockets.push_back({(*opened)[i]});
+    processes_[i].part.board = board;
+  }
   return absl::OkStatus();
 }
 

@@ -68,6 +68,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options, co
   }
   if (status.ok()) status = server->MakeRules();
   if (status.ok()) status = server->OpenDoors();
+  if (status.ok()) status = server->StartAdmin();
   if (status.ok()) status = server->MakeThreads();
   if (status.ok()) return server;
   server->Stop();
@@ -76,6 +77,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options, co
 }
 
 Server::~Server() {
+  admin_.reset();  // it reads the counters
   for (const auto& door : doors_) close(door->socket);
 }
 
@@ -129,6 +131,7 @@ absl::Status Server::OpenDoors() {
     groups_[i]->log = log_.get();
     groups_[i]->policy = policy_.get();
     groups_[i]->fields = headers_.Every();
+    if (options_.admin.on) groups_[i]->metrics = std::make_unique<RequestMetrics>();
     groups_[i]->header_timeout_ms = options_.header_timeout * 1000;
     groups_[i]->idle_timeout_ms = options_.idle_timeout * 1000;
   }
@@ -156,6 +159,30 @@ absl::Status Server::OpenDoors() {
 absl::StatusOr<std::vector<int>> Server::SocketsOf(size_t address, int groups) {
   if (!part_.sockets.empty()) return part_.sockets[address];
   return Listen(&options_.listen[address], groups, options_.send_timeout);
+}
+
+absl::Status Server::StartAdmin() {
+  if (!options_.admin.on) return absl::OkStatus();
+  const bool alone = part_.number == 0;
+  absl::StatusOr<std::vector<int>> sockets;
+  if (alone) {
+    sockets = Admin::Listen(&options_.admin, 1);
+    if (!sockets.ok()) return sockets.status();
+  } else {
+    sockets = part_.sockets.back();
+  }
+  std::shared_ptr<Board> board = alone ? Board::Make(1) : part_.board;
+  if (board == nullptr) return absl::ResourceExhaustedError("no memory for --admin");
+  Admin::Source source{[this](Statistics* statistics) {
+                         *statistics = TakeStatistics();
+                         ReadProcess(statistics);
+                       },
+                       [this] { return stopping_.load(); }};
+  absl::StatusOr<std::unique_ptr<Admin>> admin =
+      Admin::Start(options_.admin, (*sockets)[0], {board, alone ? 0 : part_.number - 1, alone},
+                   std::move(source));
+  if (admin.ok()) admin_ = *std::move(admin);
+  return admin.status();
 }
 
 absl::Status Server::MakeThreads() {
@@ -285,7 +312,7 @@ bool Server::CloseLog() {
 }
 
 void Server::WriteStatistics(int fd) const {
-  std::string text = Statistics();
+  std::string text = StatisticsText(TakeStatistics());
   if (part_.number == 0) {
     if (write(fd, text.data(), text.size()) >= 0) tuning::WriteStatistics(fd);
     return;
@@ -304,37 +331,31 @@ void Server::WriteStatistics(int fd) const {
   if (write(fd, text.data(), text.size()) < 0) return;
 }
 
-std::string Server::Statistics() const {
-  uint64_t requests = 0, body_bytes = 0, refusals = 0, cut_short = 0, connections = 0, idle = 0,
-           open = 0, health = 0, turned_away = 0;
-  FileCache::Counts files;
+Statistics Server::TakeStatistics() const {
+  Statistics statistics;
+  auto& [totals, levels] = statistics;
   for (const auto& group : groups_) {
     const Counters& counters = group->counters;
-    requests += counters.requests.Get();
-    body_bytes += counters.body_bytes.Get();
-    refusals += counters.refusals.Get();
-    cut_short += counters.cut_short.Get();
-    connections += counters.connections.Get();
-    idle += counters.idle_closed.Get();
-    health += counters.health.Get();
-    turned_away += counters.turned_away.Get();
-    open += group->open.size();
-    FileCache::Counts counts = group->files.GetCounts();
-    files.loads += counts.loads;
-    files.checks += counts.checks;
-    files.entries += counts.entries;
-    files.bytes += counts.bytes;
-    files.descriptors += counts.descriptors;
+    totals.connections += counters.connections.Get();
+    totals.idle_closed += counters.idle_closed.Get();
+    totals.turned_away += counters.turned_away.Get();
+    totals.health += counters.health.Get();
+    totals.requests += counters.requests.Get();
+    totals.body_bytes += counters.body_bytes.Get();
+    totals.refusals += counters.refusals.Get();
+    totals.cut_short += counters.cut_short.Get();
+    if (group->metrics != nullptr) group->metrics->AddTo(&totals.counts);
+    levels.open += group->open.size();
+    FileCache::Counts files = group->files.GetCounts();
+    totals.cache_loads += files.loads;
+    totals.cache_checks += files.checks;
+    levels.cache_entries += files.entries;
+    levels.cache_bytes += files.bytes;
+    levels.cache_descriptors += files.descriptors;
   }
-  std::string text = absl::StrCat(
-      "knot: connections=", connections, " open=", open, " idle_closed=", idle,
-      " turned_away=", turned_away, " threads=", threads_.load(), "\nknot: requests=", requests,
-      " body_bytes=", body_bytes, " refusals=", refusals, " cut_short=", cut_short,
-      " health=", health, "\nknot: cache entries=", files.entries, " bytes=", files.bytes,
-      " descriptors=", files.descriptors, " loads=", files.loads);
-  absl::StrAppend(&text, " checks=", files.checks, " log_dropped=", log_ ? log_->dropped() : 0,
-                  "\n");
-  return text;
+  totals.log_dropped = log_ != nullptr ? log_->dropped() : 0;
+  levels.threads = static_cast<uint64_t>(threads_.load());
+  return statistics;
 }
 
 std::string Server::Summary() const {
@@ -351,7 +372,9 @@ std::string Server::Summary() const {
       "threads=", options_.threads, options_.spawn == Spawn::kOnDemand ? " on demand (" : " (",
       effective.threads, absl::StrCat(", schedulers=", tuning::Groups()),
       ") workers=", effective.workers, " poller=", effective.poller,
-      " send=", SendName(options_.send));
+      " send=", SendName(options_.send),
+      options_.admin.on ? absl::StrCat(" admin=http://", AddressText(options_.admin.address), "/")
+                        : "");
 }
 
 }  // namespace knot

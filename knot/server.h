@@ -10,12 +10,14 @@
 
 #include "absl/status/statusor.h"
 #include "knot/access_log.h"
+#include "knot/admin/admin.h"
 #include "knot/group.h"
 #include "knot/header_rules.h"
 #include "knot/mime_types.h"
 #include "knot/options.h"
 #include "knot/policy.h"
 #include "knot/site.h"
+#include "knot/statistics.h"
 
 namespace knot {
 
@@ -23,6 +25,8 @@ namespace knot {
 struct Part {
   int number = 0;                         // of the process, from 1; 0: it is the only one
   std::vector<std::vector<int>> sockets;  // for each address those that listen; none: opens its own
+  // With --admin: what the processes share, and one more entry of `sockets`, its one socket.
+  std::shared_ptr<Board> board;
 };
 
 class Server {
@@ -87,7 +91,8 @@ class Server {
   absl::Status MakeRules();
   absl::Status OpenDoors();
   absl::StatusOr<std::vector<int>> SocketsOf(size_t address, int groups);
-  std::string Statistics() const;
+  absl::Status StartAdmin();
+  Statistics TakeStatistics() const;
   absl::Status MakeThreads();
   absl::Status MakeThread(Door& door, void* (*body)(void*), void* argument);
   int Accept(Door& door, PeerAddress* peer);
@@ -112,6 +117,7 @@ class Server {
   std::atomic<int> threads_{0};  // now: those that accept or serve
   std::atomic<bool> stopping_{false};
   std::atomic_flag said_accept_fails_;
+  std::unique_ptr<Admin> admin_;  // null: off
 };
 
 }  // namespace knot

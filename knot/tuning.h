@@ -55,6 +55,38 @@ void PlaceNextThread(int group);
 // Places the next thread made by the caller where it holds up no group while it computes. Requires:
 // Settings::apart.
 void PlaceNextThreadApart();
+// What threading did since start, summed over groups.
+struct ThreadingTotals {
+  // Nanoseconds of the kernel threads that run user threads, by what they went into. May be told as
+  // slightly fewer later.
+  uint64_t application_ns = 0, threading_ns = 0, event_ns = 0, idle_ns = 0;
+  uint64_t switches = 0;  // of user threads
+  uint64_t polls = 0;     // calls that ask which descriptors are ready
+  uint64_t poll_events = 0;
+  uint64_t worker_calls = 0;  // calls handed to workers
+};
+
+// What there is of it now.
+struct ThreadingLevels {
+  // Threads by what they do: run, are ready to, or wait for what the other names say.
+  uint64_t running = 0, ready = 0;
+  uint64_t readable = 0, writable = 0, poll = 0, accept = 0;
+  uint64_t lock = 0;  // or a condition, a semaphore, the end of a thread
+  uint64_t worker = 0, disk = 0, time = 0, signal = 0, other = 0;
+  uint64_t workers_busy = 0, workers_idle = 0;  // kernel threads for calls that block
+  uint64_t worker_queue = 0;                    // calls that wait for one
+  uint64_t poll_set = 0;                        // descriptors whose readiness is watched
+};
+
+struct ThreadingNow {
+  ThreadingTotals totals;
+  ThreadingLevels levels;
+};
+
+// Reads them, which takes a look at each thread: about a tenth of a microsecond a thread, in which
+// the caller's group does nothing else. Returns: false on kernel threads, of which nothing is
+// known.
+bool Sample(ThreadingNow* now);
 
 // Writes what threading did and cost so far to descriptor `fd`, as text lines. Writes nothing on
 // kernel threads.

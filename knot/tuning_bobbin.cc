@@ -31,6 +31,13 @@ bobbin::SendfilePolicy ToBobbin(Sendfile sendfile) {
   return bobbin::SendfilePolicy::kInline;
 }
 
+// Returns: 0 before the speed of the counter is known.
+uint64_t Nanoseconds(uint64_t cycles, uint64_t cycles_per_second) {
+  if (cycles_per_second == 0) return 0;
+  return static_cast<uint64_t>(static_cast<unsigned __int128>(cycles) * 1'000'000'000 /
+                               cycles_per_second);
+}
+
 }  // namespace
 
 absl::Status Apply(const Settings& settings) {
@@ -89,6 +96,41 @@ void PlaceNextThread(int group) { bobbin::PlaceNextThread(group); }
 
 void PlaceNextThreadApart() {
   if (apart) bobbin::PlaceNextThread(Groups());
+}
+
+bool Sample(ThreadingNow* now) {
+  if (!bobbin::Active()) return false;
+  bobbin::Statistics s;
+  bobbin::GetStatistics(&s);
+  ThreadingTotals& totals = now->totals;
+  totals.application_ns = Nanoseconds(s.application_cycles, s.cycles_per_second);
+  totals.threading_ns = Nanoseconds(s.threading_cycles, s.cycles_per_second);
+  totals.event_ns = Nanoseconds(s.event_cycles, s.cycles_per_second);
+  totals.idle_ns = Nanoseconds(s.idle_cycles, s.cycles_per_second);
+  totals.switches = s.switches;
+  totals.polls = s.polls;
+  totals.poll_events = s.poll_events;
+  totals.worker_calls = s.worker_calls;
+  bobbin::ThreadStates states;
+  bobbin::GetThreadStates(&states);
+  ThreadingLevels& levels = now->levels;
+  levels.running = states.running;
+  levels.ready = states.ready;
+  levels.readable = states.readable;
+  levels.writable = states.writable;
+  levels.poll = states.poll;
+  levels.accept = states.accept;
+  levels.lock = states.address;
+  levels.worker = states.worker;
+  levels.disk = states.disk;
+  levels.time = states.time;
+  levels.signal = states.signal;
+  levels.other = states.other;
+  levels.workers_busy = s.workers_busy;
+  levels.workers_idle = s.workers > s.workers_busy ? s.workers - s.workers_busy : 0;
+  levels.worker_queue = s.worker_queue;
+  levels.poll_set = s.poll_set;
+  return true;
 }
 
 void WriteStatistics(int fd) { bobbin::WriteStatistics(fd); }

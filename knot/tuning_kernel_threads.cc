@@ -13,6 +13,8 @@ int ExpectedGroups(const Settings&) { return 1; }
 void PlaceNextThread(int) {}
 void PlaceNextThreadApart() {}
 
+bool Sample(ThreadingNow*) { return false; }
+
 void WriteStatistics(int) {}
 
 }  // namespace knot::tuning

@@ -67,6 +67,24 @@ void AddScheduler(Scheduler* scheduler, const Clock& clock, Statistics* out) {
   out->traps += c.traps;
 }
 
+uint64_t* FieldOf(const Thread* thread, ThreadStates* states) {
+  // In the order of Waiting.
+  static constexpr uint64_t ThreadStates::*kParked[] = {
+      &ThreadStates::other,  &ThreadStates::readable, &ThreadStates::writable, &ThreadStates::poll,
+      &ThreadStates::accept, &ThreadStates::address,  &ThreadStates::worker,   &ThreadStates::time,
+      &ThreadStates::signal, &ThreadStates::disk};
+  switch (thread->state) {
+    case ThreadState::kRunning:
+      return &states->running;
+    case ThreadState::kReady:
+      return &states->ready;
+    case ThreadState::kParked:
+      return &(states->*kParked[static_cast<int>(thread->waiting)]);
+    default:
+      return nullptr;  // it has ended since the table was asked
+  }
+}
+
 void PutShares(Text* text, const Statistics& s) {
   uint64_t busy = s.application_cycles + s.threading_cycles + s.event_cycles;
   uint64_t all = busy + s.idle_cycles;
@@ -130,7 +148,19 @@ EXPORT void GetStatistics(Statistics* out) {
   out->threads = rt.threads.alive();
   out->worker_queue = rt.workers.queued();
   out->workers = rt.workers.workers();
+  out->workers_busy = rt.workers.busy();
   out->stacks = rt.stacks.blocks();
+  out->cycles_per_second = rt.clock.Cycles(1'000'000'000);
+}
+
+EXPORT void GetThreadStates(ThreadStates* out) {
+  *out = ThreadStates();
+  if (!runtime().active) return;
+  SectionIfScheduled section;
+  size_t slot = 0;
+  while (const Thread* thread = runtime().threads.Next(&slot)) {
+    if (uint64_t* field = FieldOf(thread, out)) ++*field;
+  }
 }
 
 EXPORT int WriteStatistics(int fd) {
@@ -161,6 +191,7 @@ EXPORT int WriteStatistics(int fd) {
                         {"worker_calls", s.worker_calls},
                         {"worker_queue", s.worker_queue},
                         {"workers", s.workers},
+                        {"workers_busy", s.workers_busy},
                         {"inline_sendfiles", s.inline_sendfiles},
                         {"worker_sendfiles", s.worker_sendfiles},
                         {"timers_expired", s.timers_expired},

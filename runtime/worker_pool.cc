@@ -270,6 +270,18 @@ uint64_t WorkerPool::workers() const {
   return sum > 0 ? sum : 0;
 }
 
+uint64_t WorkerPool::busy() {
+  int sum = 0;
+  for (LaneState& lane : lanes_) {
+    SpinLockHolder hold(&lane.lock);
+    sum += lane.live.load(std::memory_order_relaxed);
+    for (const Worker* worker = lane.idle; worker != nullptr; worker = worker->next_idle) {
+      if (worker->age == lane.age) --sum;
+    }
+  }
+  return sum > 0 ? sum : 0;
+}
+
 // ---- What a worker does ----
 
 // Says so in the idle list before it sleeps, so that a wake-up in between is not lost.

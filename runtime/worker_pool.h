@@ -86,6 +86,7 @@ class WorkerPool {
   uint64_t calls() const;    // items submitted since start
   uint64_t queued() const;   // now
   uint64_t workers() const;  // now
+  uint64_t busy();           // now: of workers(), those that are not idle
 
   static constexpr int kMaxPerLane = 256;
   // Of the lanes where calls are short, or wait for hardware that more workers would not make

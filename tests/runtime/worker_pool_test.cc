@@ -273,6 +273,20 @@ TEST_F(WorkerPoolTest, IdleAutosizedWorkersLeaveAndComeBack) {
   }
 }
 
+TEST_F(WorkerPoolTest, BusyWorkersAreThoseThatAreNotIdle) {
+  pool_.Configure(0, 10'000 * kMillisecond);
+  EXPECT_EQ(pool_.busy(), 0u);
+  Jobs jobs = MakeJobs(4, &gate_);
+  SubmitAll(jobs);
+  ASSERT_TRUE(Eventually([&] { return gate_.running.load() == 4; }));
+  EXPECT_EQ(pool_.busy(), 4u);
+  gate_.open.store(true);
+  EXPECT_TRUE(Eventually([&] { return pool_.busy() == 0; }));
+  EXPECT_EQ(pool_.workers(), 4u);
+  pool_.Renew();
+  EXPECT_EQ(pool_.busy(), 0u);
+}
+
 // A burst's workers stay for the next one while single calls keep the lane at work, and leave when
 // those end.
 TEST_F(WorkerPoolTest, SpareWorkersStayWhileOneIsAtWork) {

@@ -279,6 +279,36 @@ TEST(StatisticsTest, CountWhatHappened) {
   EXPECT_GE(after.futex_wakes, before.futex_wakes + 7);
 }
 
+TEST(StatisticsTest, CyclesArePartsOfASecond) {
+  conformance::SleepMs(50);  // the clock knows the counter's speed by then
+  sched_yield();
+  const int64_t start = conformance::NowNs();
+  const uint64_t start_cycles = __builtin_ia32_rdtsc();
+  conformance::SleepMs(100);
+  const double seconds = static_cast<double>(conformance::NowNs() - start) / 1e9;
+  const double cycles = static_cast<double>(__builtin_ia32_rdtsc() - start_cycles);
+  EXPECT_NEAR(1, cycles / seconds / static_cast<double>(Statistics().cycles_per_second), 0.01);
+}
+
+TEST(StatisticsTest, BusyWorkersAreThoseThatRunACall) {
+  char path[] = "/tmp/api_test.XXXXXX";
+  Fd file(mkstemp(path));
+  ASSERT_OK(flock(file, LOCK_EX));
+  {
+    std::vector<Fd> files(3);
+    std::vector<std::unique_ptr<UserThread>> lockers;
+    for (Fd& one : files) {
+      one = Fd(open(path, O_RDWR));
+      lockers.push_back(std::make_unique<UserThread>([&one] { EXPECT_OK(flock(one, LOCK_SH)); }));
+    }
+    while (Statistics().workers_busy != 3) conformance::SleepMs(1);
+    EXPECT_GE(Statistics().workers, 3u);
+    ASSERT_OK(flock(file, LOCK_UN));
+  }
+  unlink(path);
+  while (Statistics().workers_busy != 0) conformance::SleepMs(1);
+}
+
 TEST(StatisticsTest, AreWrittenAsLinesOfNameAndNumberAfterTheShares) {
   Fd file(memfd_create("statistics", MFD_CLOEXEC));
   ASSERT_EQ(0, bobbin::WriteStatistics(file));
@@ -301,12 +331,16 @@ TEST(StatisticsTest, AreWrittenAsLinesOfNameAndNumberAfterTheShares) {
     values[name] = value;
   }
   EXPECT_EQ(1u, values.at("threads"));
-  for (const char* name :
-       {"switches", "parks", "threads_created", "stacks", "polls", "poll_events", "poll_set",
-        "accepts", "try_again", "futex_waits", "futex_wakes", "worker_calls", "worker_queue",
-        "workers", "inline_sendfiles", "worker_sendfiles", "timers_expired", "signals_delivered", "preemptions", "traps"}) {
+  for (const char* name : {"switches",         "parks",          "threads_created",
+                           "stacks",           "polls",          "poll_events",
+                           "poll_set",         "accepts",        "try_again",
+                           "futex_waits",      "futex_wakes",    "worker_calls",
+                           "worker_queue",     "workers",        "inline_sendfiles",
+                           "worker_sendfiles", "timers_expired", "signals_delivered",
+                           "preemptions",      "traps"}) {
     EXPECT_EQ(1u, values.count(name)) << name;
   }
+  EXPECT_EQ(1u, values.count("workers_busy"));
 }
 
 TEST(StatisticsTest, WritingToABadDescriptorSaysSo) {
@@ -403,6 +437,55 @@ TEST(Dump, ThreadOnAWorkerAndOneThatWaitsForASignalAreNamedSo) {
   EXPECT_NE(std::string::npos, LineOf("signalled").find("parked on signal for "));
   ASSERT_OK(flock(file, LOCK_UN));
   pthread_kill(waiter, SIGUSR1);
+}
+
+TEST(States, CountEachThreadWhereItIs) {
+  Pair pair = conformance::MakeSocketPair();
+  Pair full = conformance::MakeSocketPair();
+  conformance::FillUp(full.a);
+  conformance::Listener listener;
+  Event stop;
+  uint32_t word = 0;
+  auto states = [] {
+    bobbin::ThreadStates states;
+    bobbin::GetThreadStates(&states);
+    return states;
+  };
+  EXPECT_EQ(1u, states().running);
+  std::vector<std::unique_ptr<UserThread>> threads;
+  auto start = [&](int count, std::function<void()> body) {
+    for (int i = 0; i < count; ++i) threads.push_back(std::make_unique<UserThread>(body));
+  };
+  char byte;
+  start(1, [&] { EXPECT_EQ(0, read(pair.a, &byte, 1)); });
+  start(2, [&] { EXPECT_EQ(-1, send(full.a, "x", 1, MSG_NOSIGNAL)); });
+  start(3, [&] { EXPECT_EQ(-1, accept(listener.fd(), nullptr, nullptr)); });
+  start(4, [&] {
+    pollfd one = {pair.a.get(), POLLIN, 0};
+    EXPECT_EQ(1, poll(&one, 1, -1));
+  });
+  start(5, [&] { EXPECT_EQ(0, FutexWait(&word, 0)); });
+  start(6, [&] { conformance::SleepMs(1000); });
+  start(7, [&] { stop.Wait(); });
+  LetOthersRun();
+  for (int i = 0; i < 7; ++i) stop.Post();
+  bobbin::ThreadStates now = states();
+  EXPECT_EQ(1u, now.running);
+  EXPECT_EQ(7u, now.ready);
+  EXPECT_EQ(1u, now.readable);
+  EXPECT_EQ(2u, now.writable);
+  EXPECT_EQ(3u, now.accept);
+  EXPECT_EQ(4u, now.poll);
+  EXPECT_EQ(5u, now.address);
+  EXPECT_EQ(6u, now.time);
+  EXPECT_EQ(0u, now.worker + now.signal + now.disk + now.other);
+  EXPECT_EQ(Statistics().threads, 1u + 7 + 1 + 2 + 3 + 4 + 5 + 6);
+  shutdown(pair.b, SHUT_RDWR);
+  full.b.Reset();
+  shutdown(listener.fd(), SHUT_RDWR);
+  FutexWake(&word, 5);
+  threads.clear();
+  EXPECT_EQ(1u, states().running);
 }
 
 // A dump while another scheduler makes and ends threads sees only whole ones.

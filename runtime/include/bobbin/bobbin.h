@@ -90,16 +90,36 @@ struct Statistics {
   uint64_t worker_calls;  // calls handed to workers
   uint64_t worker_queue;  // now: calls queued for a worker
   uint64_t workers;       // now: worker kernel threads alive
+  uint64_t workers_busy;  // now: of them, those that are not idle
   uint64_t inline_sendfiles, worker_sendfiles;
   uint64_t timers_expired;
   uint64_t signals_delivered;
   uint64_t preemptions;  // threads that had to yield after their quantum
   uint64_t traps;        // system calls that reached the runtime by dispatch (bobbin run)
   uint64_t stacks;       // now: thread stacks held by the arena, in use or kept for reuse
+  // Now: how many of the cycles above are a second; 0 until that has been measured. It is refined
+  // as time goes by, so that a number of cycles may be told as slightly fewer seconds later.
+  uint64_t cycles_per_second;
 };
 
 // Fills `out`. Callers: any thread. Never blocks.
 void GetStatistics(Statistics* out);
+
+// User threads alive, by what they do now: run, are ready to, or wait for what the other names say.
+struct ThreadStates {
+  uint64_t running, ready;
+  uint64_t readable, writable;  // descriptors
+  uint64_t poll;                // several descriptors, or one by poll(2), select(2), epoll_wait(2)
+  uint64_t accept;              // a connection
+  uint64_t address;             // a futex: locks, conditions, semaphores, joins
+  uint64_t worker;              // a call that a worker makes for them, or is to make
+  uint64_t time, signal, disk, other;
+};
+
+// Fills `out` by a look at each thread, while those of other schedulers run on.
+// Callers: any thread. Never blocks, but the caller's scheduler runs nothing else meanwhile: about
+// a tenth of a microsecond a thread.
+void GetThreadStates(ThreadStates* out);
 
 // Writes the counters and the threading/event/application/idle shares as text lines to descriptor
 // `fd`. Returns: 0 or an errno value of write(2).
