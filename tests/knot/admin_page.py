@@ -214,7 +214,7 @@ LOOK = """
   labelled: document.getElementById(figure.getAttribute("aria-labelledby")) !== null,
 }))
 """
-STATE = "document.body.dataset.state"
+STATE = "document.body?.dataset.state"
 LIVE = f'{STATE} === "live"'
 POINTS = """
 Math.min(...[...document.querySelectorAll("figure")].filter((figure) => !figure.hidden).map((figure) =>

@@ -17,12 +17,16 @@
 #include <utility>
 #include <vector>
 
+#include "absl/status/statusor.h"
+#include "knot/admin/admin.h"
 #include "knot/admin/board.h"
 #include "knot/admin/exposition.h"
 #include "knot/admin/page.h"
 #include "knot/admin/report.h"
+#include "knot/clock.h"
 #include "knot/options_admin.h"
 #include "knot/request_metrics.h"
+#include "tests/knot/support/client.h"
 
 namespace knot {
 namespace {
@@ -334,6 +338,35 @@ TEST(Report, EveryCodeIsALabel) {
                                      "knot_requests_total{code=\"404\"} 9\n"),
             std::string::npos);
   EXPECT_NE(StatusJson(report).find("\"codes\":{\"404\":9}"), std::string::npos);
+}
+
+// A3
+TEST(Admin, AsksNothingOfTheServerAfterItsEnd) {
+  ASSERT_TRUE(StartClock().ok());
+  AdminOptions options = Options("127.0.0.1");
+  options.address.port = 0;
+  absl::StatusOr<std::vector<int>> sockets = Admin::Listen(&options, 1);
+  ASSERT_TRUE(sockets.ok());
+  std::atomic<int> calls{0};
+  absl::StatusOr<std::unique_ptr<Admin>> admin =
+      Admin::Start(options, (*sockets)[0], {Board::Make(1)},
+                   {[&](Statistics*) { ++calls; }, [&] { return ++calls < 0; }});
+  ASSERT_TRUE(admin.ok());
+  const uint16_t port = options.address.port;
+  test::Client late(port);
+  late.Send("GET /status.json HTTP/1.1\r\n");
+  for (const char* path : {"/status.json", "/healthz"}) {  // accepted after the other
+    test::Client client(port);
+    client.Send("GET " + std::string(path) + " HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    EXPECT_EQ(client.Read().status, 200);
+  }
+  EXPECT_EQ(calls.load(), 2);
+  usleep(Admin::kLeastNs / 1000 * 2);  // a reading of before is no answer any more
+  admin->reset();
+  late.Send("Host: localhost\r\n\r\n");
+  EXPECT_EQ(late.Read().status, 503);
+  EXPECT_EQ(calls.load(), 2);
+  EXPECT_FALSE(test::Client(port).connected());
 }
 
 TEST(AdminPage, HasItsNonceWhereTheMarksAre) {

@@ -246,9 +246,12 @@ TEST_P(AdminAddress, RefusesWhatIsNoRequest) {
   for (const std::string& bytes :
        {"GET / HTTP/1.1\r\n" + host + "Content-Length: 30000\r\n\r\n" + more,
         "GET / HTTP/1.1\r\n" + host + "\r\nGET /" + more}) {
-    Reply reply = Send(bytes);
+    Client client(admin_);
+    client.Send(bytes);
+    Reply reply = client.Read();
     EXPECT_EQ(reply.status, 200) << reply.failure;
     EXPECT_TRUE(reply.body.ends_with("</html>\n"));
+    EXPECT_TRUE(client.AtEnd()) << "reset";
   }
 }
 
@@ -309,6 +312,20 @@ TEST_P(AdminAddress, MeasuresWhatRequestsTake) {
       WaitForMetrics([](const Metrics& now) { return now["knot_request_seconds_count"] == 2; });
   EXPECT_GT(metrics["knot_request_seconds_sum"], 0.3);
   EXPECT_LE(metrics["knot_request_seconds_bucket{le=\"0.3\"}"], 1);
+  EXPECT_EQ(metrics["knot_request_seconds_bucket{le=\"100\"}"], 2);
+}
+
+TEST_P(AdminAddress, ReadsTheCountersTenTimesASecondAtMost) {
+  StartWithAdmin();
+  auto uptime = [&] {
+    std::string body = Ask("/status.json").body;
+    return std::strtod(body.c_str() + body.find("\"uptime\":") + 9, nullptr);
+  };
+  const double first = uptime();
+  std::set<double> readings{first};
+  for (int i = 0; i < 100; ++i) readings.insert(uptime());
+  while (*readings.rbegin() < first + 0.5) readings.insert(uptime());
+  EXPECT_LE(readings.size(), (*readings.rbegin() - first) / 0.1 + 1.001);
 }
 
 TEST_P(AdminAddress, MetricsAreThoseOfTheManual) {
