@@ -29,6 +29,11 @@ struct RequestBuffer {
   std::optional<RequestParser> parser;
 };
 
+// What one record of TLS carries, and OpenSSL takes at a time.
+struct SendBuffer {
+  char bytes[16 * 1024];
+};
+
 template <typename T>
 class Pool {
  public:
@@ -98,6 +103,7 @@ class Pool {
 };
 
 using BufferPool = Pool<RequestBuffer>;
+using SendBufferPool = Pool<SendBuffer>;
 
 }  // namespace knot
 

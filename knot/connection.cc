@@ -9,6 +9,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "knot/clock.h"
+#include "knot/forwarded.h"
 #include "knot/policy.h"
 
 namespace knot {
@@ -45,6 +46,10 @@ void Connection::Serve() {
   Next next = Next::kWait;
   while (next == Next::kWait && WaitForRequest()) next = ServeReceived();
   if (next == Next::kLinger) Linger();
+}
+
+[[gnu::noinline]] void Connection::Decline(int status) {
+  if (Refuse(status, {}) == Next::kLinger) Linger();
 }
 
 bool Connection::WaitForRequest() {
@@ -146,7 +151,7 @@ Connection::Next Connection::AnswerFile(const Request& request, const File& file
                                                   bool keep, Next* next) {
   Policy& policy = *group_.policy;
   Policy::Ruling ruling =
-      target == nullptr ? policy.Admit(peer_) : policy.Judge(request, target->path);
+      target == nullptr ? policy.Admit(ClientOf(request)) : policy.Judge(request, target->path);
   asked_ = ruling.asked;
   if (ruling.status == 0) return false;
   *next = ReplyStatus(request, ruling.status, keep, ruling.fields);
@@ -263,7 +268,7 @@ Connection::Next Connection::Finish(const Request& request, int status, const Se
 [[gnu::noinline]] int Connection::SkipBody(RequestParser& parser, Input& input) {
   const size_t head_end = input.begin;  // the request still lies before it
   const size_t limit = std::max(kMaxHeadBytes, head_end + kBodyRoom);
-  int64_t deadline = MonotonicMs() + group_.header_timeout_ms;
+  Pace pace(group_.least_body);
   for (;;) {
     size_t used = 0;
     int status = input.empty() ? RequestParser::kComplete : parser.ParseBody(input.bytes(), &used);
@@ -272,14 +277,11 @@ Connection::Next Connection::Finish(const Request& request, int status, const Se
     if (parser.Done()) return kDone;
     input.MoveTo(head_end);
     if (input.end == limit) return 413;  // one line of chunk framing that fills the buffer
-    switch (ReceiveMore(input, limit, deadline)) {
-      case Received::kMore:
-        break;
-      case Received::kEnd:
-        return kGone;
-      case Received::kTimeout:
-        return 408;
-    }
+    int wait = pace.Wait();
+    if (wait < 0) return 408;
+    size_t had = input.end;
+    if (ReceiveMore(input, limit, MonotonicMs() + wait) == Received::kEnd) return kGone;
+    pace.Moved(static_cast<int64_t>(input.end - had));
   }
 }
 
@@ -307,12 +309,19 @@ Connection::Received Connection::ReceiveMore(Input& input, size_t limit, int64_t
   }
 }
 
+// Returns: where a request came from, the peer, or whom proxies that are trusted name.
+PeerAddress Connection::ClientOf(const Request& request) const {
+  if (group_.trusted_proxies == nullptr || request.forwarded_for.empty()) return peer_;
+  return ClientBehind(peer_, request.forwarded_for, *group_.trusted_proxies);
+}
+
 [[gnu::noinline]] void Connection::Log(absl::string_view request_line, int status, const Sent& sent,
                                        const Request& request) {
   std::string user;
   if (asked_) user = group_.policy->UserOf(request);
+  PeerAddress client = ClientOf(request);
   group_.log->Append(
-      {peer_, request_line, status, sent.body_bytes, request.referer, request.user_agent, user});
+      {client, request_line, status, sent.body_bytes, request.referer, request.user_agent, user});
 }
 
 }  // namespace knot

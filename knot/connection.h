@@ -30,6 +30,10 @@ class Connection {
   // Blocks: this thread, as long as the client likes within the time-outs.
   void Serve();
 
+  // Answers, with `status`, bytes that cannot be understood at all, before any were received.
+  // Leaves the stream open. Blocks: as Serve.
+  void Decline(int status);
+
  private:
   static constexpr absl::string_view kAllow = "Allow: GET, HEAD, OPTIONS\r\n";
 
@@ -72,6 +76,7 @@ class Connection {
   int SkipBody(RequestParser& parser, Input& input);
   Received ReceiveMore(Input& input, size_t limit, int64_t deadline_ms);
   void Linger();
+  PeerAddress ClientOf(const Request& request) const;
   void Log(absl::string_view request_line, int status, const Sent& sent, const Request& request);
 
   Group& group_;

@@ -11,9 +11,11 @@
 #include "absl/container/flat_hash_set.h"
 #include "knot/access_log.h"
 #include "knot/buffer_pool.h"
+#include "knot/cidr.h"
 #include "knot/file_cache.h"
 #include "knot/listing.h"
 #include "knot/lock.h"
+#include "knot/pace.h"
 #include "knot/request_metrics.h"
 #include "knot/site.h"
 
@@ -38,6 +40,11 @@ struct Counters {
   Counter idle_closed;  // closed by the idle time-out
   Counter health;       // answers to --health, which are in none of the others
   Counter turned_away;  // closed because their client had as many as it may
+
+  Counter tls_handshakes;  // done
+  Counter tls_resumed;     // of these, those that resumed a session
+  Counter tls_failures;    // connections that did not come through their handshake
+  Counter proxy_refusals;  // connections without the PROXY header they had to begin with
 };
 
 // Knows the sockets of connections, so that those waiting for a request can be told to end.
@@ -97,6 +104,7 @@ struct Group {
   }
 
   BufferPool buffers;
+  SendBufferPool send_buffers;
   FileCache files;
   ListingMemory listings;
   Counters counters;
@@ -110,6 +118,9 @@ struct Group {
   absl::string_view fields;                 // of replies that send no file: lines with their CRLF
   int header_timeout_ms = 0;
   int idle_timeout_ms = 0;
+  LeastRate least_sent;  // what a client must take of a reply, and send of a body
+  LeastRate least_body;
+  const AddressSet* trusted_proxies = nullptr;  // null: nobody's X-Forwarded-For is believed
   std::atomic<bool> stopping{false};
 };
 

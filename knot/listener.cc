@@ -1,6 +1,7 @@
 #include "knot/listener.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -12,6 +13,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "knot/unix_socket.h"
 
 namespace knot {
 namespace {
@@ -86,10 +88,34 @@ int CheckFree(const ListenAddress& address) {
   return result;
 }
 
+// One socket, and `count` descriptors of it. Returns: 0 or -errno.
+int ListenShared(ListenAddress* address, int count, int send_timeout_s,
+                 std::vector<int>* descriptors) {
+  int first = address->descriptor >= 0 ? address->descriptor : BindUnix(address);
+  if (first < 0) return first;
+  descriptors->push_back(first);
+  // Others accept from it, too: who was told of a connection must not wait where it is gone.
+  if (fcntl(first, F_SETFL, O_NONBLOCK) != 0) return -errno;
+  int error = StartListening(first, send_timeout_s);
+  for (int i = 1; i < count && error == 0; ++i) {
+    int copy = fcntl(first, F_DUPFD_CLOEXEC, 3);
+    if (copy < 0) error = -errno;
+    if (copy >= 0) descriptors->push_back(copy);
+  }
+  return error;
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<int>> Listen(ListenAddress* address, int count, int send_timeout_s) {
   std::vector<int> descriptors;
+  if (address->Shared()) {
+    int error = ListenShared(address, count, send_timeout_s, &descriptors);
+    if (error == 0) return descriptors;
+    RemoveUnixFile(address);
+    for (int descriptor : descriptors) close(descriptor);
+    return absl::ErrnoToStatus(-error, absl::StrCat("cannot listen on ", AddressText(*address)));
+  }
   int error = count > 1 && address->port != 0 ? CheckFree(*address) : 0;
   for (int i = 0; i < count && error == 0; ++i) {
     int descriptor = Bind(*address, count > 1);

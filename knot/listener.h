@@ -12,6 +12,9 @@ namespace knot {
 // Options that accepted sockets inherit, TCP_NODELAY and SO_SNDTIMEO, are set here, once, instead
 // of for each connection.
 //
+// Of an address that is Shared() there is one socket, of which all `count` are descriptors; it is
+// for knot/shared_accept.h.
+//
 // Returns: `count` descriptors.
 // Errors:  AlreadyExists the port is busy; others as socket(2), bind(2), listen(2) give them. One
 // line, with the address.

@@ -111,6 +111,8 @@ int main(int argc, char** argv) {
       break;
   }
   BlockSignals();
+  absl::Status prepared = knot::PrepareTransport(options->transport, &options->listen);
+  if (!prepared.ok()) return Fail(prepared.message());
   if (options->processes > 1) return knot::ServeByProcesses(*options, Serve);
   return Serve(*options, {}, knot::Orders::BySignals(), knot::Print);
 }

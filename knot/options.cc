@@ -103,8 +103,9 @@ using knot::ListenAddresses;
 
 ABSL_FLAG(
     ListenAddresses, listen, (ListenAddresses{{{"127.0.0.1", 8080}}}),
-    "address to listen on, ADDR:PORT or [IPV6]:PORT; may be given more than once; port 0 lets "
-    "the system choose");
+    "address to listen on, ADDR:PORT or [IPV6]:PORT; unix:/PATH[,mode=0660]; fd:N, a socket that "
+    "was passed, or systemd, all that it passed; https:// in front for TLS; may be given more than "
+    "once; port 0 lets the system choose");
 ABSL_FLAG(int, threads, 1024, "threads, which is the most connections served at a time");
 ABSL_FLAG(int, processes, 1,
           "processes that serve, and share the threads and the memory for files evenly: for more "
@@ -230,7 +231,11 @@ absl::StatusOr<Options> ParseCommandLine(int argc, char** argv) {
   }
   options.root = directories.empty() ? "." : directories[0];
   absl::Status status = CheckRanges(options);
+  absl::StatusOr<TransportOptions> transport = TransportOptionsFromFlags();
+  status.Update(transport.status());
+  if (status.ok()) status = CheckTransport(*transport, options.listen);
   if (!status.ok()) return status;
+  options.transport = *std::move(transport);
   return options;
 }
 

@@ -13,6 +13,7 @@
 #include "knot/options_admin.h"
 #include "knot/options_policy.h"
 #include "knot/options_site.h"
+#include "knot/options_transport.h"
 #include "knot/tuning.h"
 
 namespace knot {
@@ -45,6 +46,7 @@ struct Options {
   bool stats = false;
   PolicyOptions policy;
   AdminOptions admin;
+  TransportOptions transport;
   tuning::Settings tuning;
   SiteOptions site;
 };

@@ -19,6 +19,7 @@
 #include "knot/admin/admin.h"
 #include "knot/listener.h"
 #include "knot/tuning.h"
+#include "knot/unix_socket.h"
 
 namespace knot {
 namespace {
@@ -38,10 +39,14 @@ std::string HowItEnded(int status) {
 }
 
 // A runtime beneath accept(2) may have left a socket in non-blocking mode, which is that of every
-// process that has it, and the process after the one that died counts on the other.
-void MakeBlocking(const Part& part) {
-  for (const std::vector<int>& sockets : part.sockets) {
-    for (int socket : sockets) fcntl(socket, F_SETFL, fcntl(socket, F_GETFL) & ~O_NONBLOCK);
+// process that has it, and the process after the one that died counts on the other. One that all
+// share is to be in non-blocking mode.
+void MakeBlocking(const Part& part, const std::vector<ListenAddress>& addresses) {
+  for (size_t i = 0; i < addresses.size(); ++i) {
+    if (addresses[i].Shared()) continue;
+    for (int socket : part.sockets[i]) {
+      fcntl(socket, F_SETFL, fcntl(socket, F_GETFL) & ~O_NONBLOCK);
+    }
   }
 }
 
@@ -258,7 +263,7 @@ void Processes::Supervise() {
 void Processes::Restart() {
   for (Process& process : processes_) {
     if (process.pid >= 0 || MonotonicSeconds() < process.started + kLeastSeconds) continue;
-    MakeBlocking(process.part);
+    MakeBlocking(process.part, options_.listen);
     if (Start(process)) {
       Announcement said = Await(process);
       // Its warnings, and what it serves, were said at the first start.
@@ -315,6 +320,7 @@ bool Processes::AllRun() const {
 }
 
 void Processes::CloseSockets() {
+  for (ListenAddress& address : options_.listen) RemoveUnixFile(&address);
   for (Process& process : processes_) {
     for (const std::vector<int>& sockets : process.part.sockets) {
       for (int socket : sockets) close(socket);

@@ -4,6 +4,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/strip.h"
 #include "knot/buffer_pool.h"
+#include "knot/forwarded.h"
 #include "knot/host.h"
 #include "knot/path.h"
 
@@ -177,6 +178,9 @@ void RequestParser::on_field_impl(http::field field, View name, View value, Erro
     case http::field::access_control_request_method:
       request_.preflight = true;
       break;
+    case http::field::unknown:
+      if (name.size() == kForwardedFor.size()) NoteForwarded(ToAbsl(name), text);
+      break;
     default:
       break;
   }
@@ -190,6 +194,14 @@ void RequestParser::on_chunk_header_impl(uint64_t, View extensions, Error& error
       error = http::error::bad_chunk_extension;
     }
   }
+}
+
+[[gnu::noinline]] void RequestParser::NoteForwarded(absl::string_view name,
+                                                    absl::string_view value) {
+  if (!absl::EqualsIgnoreCase(name, kForwardedFor)) return;
+  const char* first =
+      request_.forwarded_for.data() != nullptr ? request_.forwarded_for.data() : value.data();
+  request_.forwarded_for = absl::string_view(first, value.data() + value.size() - first);
 }
 
 void RequestParser::on_header_impl(Error& error) {

@@ -39,6 +39,7 @@ struct Request {
   absl::string_view user_agent;
   absl::string_view authorization;
   absl::string_view origin;
+  absl::string_view forwarded_for;  // see ClientBehind
   Conditions conditions;
   bool accepts_codings = false;  // there is an Accept-Encoding
   AcceptedCodings codings;
@@ -88,6 +89,7 @@ class RequestParser final : private boost::beast::http::basic_parser<true> {
   void on_finish_impl(Error&) override {}
 
   int Refusal(const Error& error) const;
+  void NoteForwarded(absl::string_view name, absl::string_view value);
 
   Request request_;
   absl::string_view bytes_;  // the head being parsed

@@ -19,6 +19,7 @@
 #include "knot/stream.h"
 #include "knot/threads.h"
 #include "knot/tuning.h"
+#include "knot/unix_socket.h"
 
 namespace knot {
 namespace {
@@ -67,6 +68,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options, co
     status = log.status();
   }
   if (status.ok()) status = server->MakeRules();
+  if (status.ok()) status = server->LoadCertificates();
   if (status.ok()) status = server->OpenDoors();
   if (status.ok()) status = server->StartAdmin();
   if (status.ok()) status = server->MakeThreads();
@@ -121,7 +123,25 @@ absl::Status Server::MakeRules() {
   return absl::OkStatus();
 }
 
+absl::Status Server::LoadCertificates() {
+  wants_peers_ = log_ != nullptr || !options_.transport.proxy_protocol.empty() ||
+                 !options_.transport.trusted_proxies.empty() ||
+                 (policy_ != nullptr && policy_->NeedsPeers());
+  if (options_.transport.tls.files.empty()) return absl::OkStatus();
+  absl::StatusOr<std::unique_ptr<TlsContext>> loaded = TlsContext::Load(options_.transport.tls);
+  if (!loaded.ok()) return loaded.status();
+  tls_ = *std::move(loaded);
+  const std::string& warning = tls_->Current()->warning();
+  if (!warning.empty()) absl::StrAppend(&warning_, warning_.empty() ? "" : "; ", warning);
+  return absl::OkStatus();
+}
+
+absl::Status Server::ReloadCertificates() {
+  return tls_ == nullptr ? absl::OkStatus() : tls_->Reload();
+}
+
 absl::Status Server::OpenDoors() {
+  const TransportOptions& transport = options_.transport;
   int groups = tuning::Groups();
   FileCache::Limits limits = CacheLimits(options_, descriptor_limit_, groups);
   limits.headers = &headers_;
@@ -134,6 +154,11 @@ absl::Status Server::OpenDoors() {
     if (options_.admin.on) groups_[i]->metrics = std::make_unique<RequestMetrics>();
     groups_[i]->header_timeout_ms = options_.header_timeout * 1000;
     groups_[i]->idle_timeout_ms = options_.idle_timeout * 1000;
+    groups_[i]->least_sent = LeastRate(transport.min_send_rate, options_.send_timeout);
+    groups_[i]->least_body = LeastRate(transport.min_body_rate, options_.header_timeout);
+    if (!transport.trusted_proxies.empty()) {
+      groups_[i]->trusted_proxies = &transport.trusted_proxies;
+    }
   }
   size_t each = part_.sockets.empty() ? groups : part_.sockets[0].size();
   int doors = static_cast<int>(each * options_.listen.size());
@@ -149,8 +174,17 @@ absl::Status Server::OpenDoors() {
       // Whoever opened them may have expected another number of groups: none goes without threads.
       int group = static_cast<int>(i) % groups;
       int share = (options_.threads + doors - 1 - static_cast<int>(doors_.size())) / doors;
-      doors_.push_back(std::unique_ptr<Door>(new Door{*this, *groups_[group], group, (*sockets)[i],
-                                                      std::counting_semaphore<>(share)}));
+      Transport begins;
+      if (!transport.proxy_protocol.empty()) begins.proxies = &transport.proxy_protocol;
+      if (options_.listen[address].tls) begins.tls = tls_.get();
+      doors_.push_back(
+          std::unique_ptr<Door>(new Door{*this, *groups_[group], group, (*sockets)[i],
+                                         std::counting_semaphore<>(share), begins, nullptr}));
+      if (!options_.listen[address].Shared()) continue;
+      absl::StatusOr<std::unique_ptr<SharedAccept>> shared =
+          SharedAccept::Make((*sockets)[i], options_.send_timeout);
+      if (!shared.ok()) return shared.status();
+      doors_.back()->shared = *std::move(shared);
     }
   }
   return absl::OkStatus();
@@ -210,7 +244,7 @@ absl::Status Server::MakeThread(Door& door, void* (*body)(void*), void* argument
 void* Server::AcceptAndServe(void* argument) {
   Door& door = *static_cast<Door*>(argument);
   Server& server = door.server;
-  PeerAddress peer;
+  PeerAddress peer{};
   for (int socket; (socket = server.Accept(door, &peer)) >= 0;) server.Serve(door, socket, peer);
   server.threads_.fetch_sub(1);
   return nullptr;
@@ -255,9 +289,10 @@ void* Server::ServeAccepted(void* argument) {
 int Server::Accept(Door& door, PeerAddress* peer) {
   for (;;) {
     socklen_t size = sizeof *peer;
-    bool wanted = log_ != nullptr || (policy_ != nullptr && policy_->NeedsPeers());
-    int socket =
-        accept4(door.socket, wanted ? &peer->any : nullptr, wanted ? &size : nullptr, SOCK_CLOEXEC);
+    bool wanted = wants_peers_;
+    int socket = door.shared != nullptr ? door.shared->Accept(wanted ? peer : nullptr)
+                                        : accept4(door.socket, wanted ? &peer->any : nullptr,
+                                                  wanted ? &size : nullptr, SOCK_CLOEXEC);
     if (socket >= 0) {
       door.group.back_off.Succeeded();
       return socket;
@@ -277,15 +312,12 @@ int Server::Accept(Door& door, PeerAddress* peer) {
 void Server::Serve(Door& door, int socket, const PeerAddress& peer) {
   Group& group = door.group;
   group.counters.connections.Add();
-  Policy::Place place(policy_.get(), peer);
-  if (!place.given()) {
-    group.counters.turned_away.Add();
-    close(socket);
-    return;
-  }
   group.open.Add(socket);
-  Stream stream(socket);
-  Connection(group, stream, peer).Serve();
+  if (door.transport.plain()) [[likely]] {
+    ServePlain(group, socket, peer);
+  } else {
+    ServeBy(door.transport, group, socket, peer);
+  }
   group.open.Remove(socket);
   close(socket);
 }
@@ -294,8 +326,15 @@ void Server::Stop() {
   stopping_.store(true);
   for (const auto& group : groups_) group->stopping.store(true);
   for (const auto& door : doors_) {
-    shutdown(door->socket, SHUT_RD);  // ends accept(2) in every thread
+    if (door->shared != nullptr) {
+      door->shared->Stop();
+    } else {
+      shutdown(door->socket, SHUT_RD);  // ends accept(2) in every thread
+    }
     door->permits.release();
+  }
+  if (part_.sockets.empty()) {  // else whoever opened them sees to it
+    for (ListenAddress& address : options_.listen) RemoveUnixFile(&address);
   }
   for (const auto& group : groups_) group->open.EndAll();
 }
@@ -340,6 +379,10 @@ Statistics Server::TakeStatistics() const {
     totals.idle_closed += counters.idle_closed.Get();
     totals.turned_away += counters.turned_away.Get();
     totals.health += counters.health.Get();
+    totals.tls_handshakes += counters.tls_handshakes.Get();
+    totals.tls_resumed += counters.tls_resumed.Get();
+    totals.tls_failures += counters.tls_failures.Get();
+    totals.proxy_refusals += counters.proxy_refusals.Get();
     totals.requests += counters.requests.Get();
     totals.body_bytes += counters.body_bytes.Get();
     totals.refusals += counters.refusals.Get();
@@ -362,7 +405,7 @@ std::string Server::Summary() const {
   tuning::Effective effective = tuning::Describe();
   std::string addresses =
       absl::StrJoin(options_.listen, " ", [](std::string* out, const ListenAddress& address) {
-        absl::StrAppend(out, "http://", AddressText(address), "/");
+        absl::StrAppend(out, AddressUrl(address));
       });
   size_t others = sites_->list().size() - 1;
   std::string hosts = others == 0 ? "" : absl::StrCat(" and ", others, " by host");

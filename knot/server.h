@@ -16,8 +16,11 @@
 #include "knot/mime_types.h"
 #include "knot/options.h"
 #include "knot/policy.h"
+#include "knot/shared_accept.h"
 #include "knot/site.h"
 #include "knot/statistics.h"
+#include "knot/tls_context.h"
+#include "knot/transport.h"
 
 namespace knot {
 
@@ -52,6 +55,11 @@ class Server {
   // Tells whether every thread that served connections has ended.
   bool Stopped() const { return threads_.load() == 0; }
 
+  // Reads the files of --tls again, for the connections that come from then on. Where they are not
+  // good, the old ones stay in use. Blocks: this thread, while they are read. Callers: one thread.
+  // Errors: one line for people, of which file and why.
+  absl::Status ReloadCertificates();
+
   // Writes out the access log and closes it; says how much of it is missing. Requires: Stop() was
   // called. Returns: false where it cannot be written out; the server must then not be destroyed.
   bool CloseLog();
@@ -63,8 +71,8 @@ class Server {
   // Returns: the line printed at start: addresses, root, threads, workers, poller, send policy.
   std::string Summary() const;
 
-  // Returns: a warning where the process may not open the descriptors its threads can need, else
-  // "".
+  // Returns: a warning where the process may not open the descriptors its threads can need, or a
+  // certificate is not valid now, else "".
   const std::string& Warning() const { return warning_; }
 
  private:
@@ -76,6 +84,8 @@ class Server {
     int socket;
     std::counting_semaphore<>
         permits;  // on demand: how many more connections may be served at a time
+    Transport transport;
+    std::unique_ptr<SharedAccept> shared;  // null: the socket is ours alone
   };
 
   // A connection on its way to the thread made for it.
@@ -90,6 +100,7 @@ class Server {
   absl::Status OpenSites();
   absl::Status MakeRules();
   absl::Status OpenDoors();
+  absl::Status LoadCertificates();
   absl::StatusOr<std::vector<int>> SocketsOf(size_t address, int groups);
   absl::Status StartAdmin();
   Statistics TakeStatistics() const;
@@ -112,6 +123,8 @@ class Server {
   HeaderRules headers_;
   std::unique_ptr<Policy> policy_;  // null: no rules
   std::unique_ptr<AccessLog> log_;
+  std::unique_ptr<TlsContext> tls_;  // null: no address is for TLS
+  bool wants_peers_ = false;         // somebody asks where connections come from
   std::vector<std::unique_ptr<Group>> groups_;
   std::vector<std::unique_ptr<Door>> doors_;
   std::atomic<int> threads_{0};  // now: those that accept or serve

@@ -28,6 +28,11 @@ std::string StatisticsText(const Statistics& statistics) {
                    " descriptors=", levels.cache_descriptors, " loads=", totals.cache_loads);
   absl::StrAppend(&text, " checks=", totals.cache_checks, " log_dropped=", totals.log_dropped,
                   "\n");
+  if (totals.tls_handshakes + totals.tls_failures + totals.proxy_refusals > 0) {
+    absl::StrAppend(&text, "knot: tls handshakes=", totals.tls_handshakes,
+                    " resumed=", totals.tls_resumed, " failures=", totals.tls_failures,
+                    " proxy_refusals=", totals.proxy_refusals, "\n");
+  }
   return text;
 }
 

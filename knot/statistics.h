@@ -18,11 +18,13 @@ struct Totals : tuning::ThreadingTotals {
   uint64_t connections = 0;  // accepted
   uint64_t idle_closed = 0;  // closed by the idle time-out
   uint64_t turned_away = 0;  // closed because their client had as many as it may
-  uint64_t requests = 0;     // replies begun, refusals included
-  uint64_t body_bytes = 0;   // of replies, as far as they were sent
-  uint64_t refusals = 0;     // replies of status 400 and above
-  uint64_t cut_short = 0;    // replies that could not be sent whole
-  uint64_t health = 0;       // answers to --health, which are in none of the others
+  uint64_t tls_handshakes = 0, tls_resumed = 0, tls_failures = 0;
+  uint64_t proxy_refusals = 0;
+  uint64_t requests = 0;    // replies begun, refusals included
+  uint64_t body_bytes = 0;  // of replies, as far as they were sent
+  uint64_t refusals = 0;    // replies of status 400 and above
+  uint64_t cut_short = 0;   // replies that could not be sent whole
+  uint64_t health = 0;      // answers to --health, which are in none of the others
   uint64_t cache_loads = 0;
   uint64_t cache_checks = 0;
   uint64_t log_dropped = 0;

@@ -6,10 +6,43 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <optional>
+
+#include "knot/tls_stream.h"
 
 namespace knot {
+namespace {
+
+// Most of a file that one call sends, so that the pace of a slow client is looked at in between.
+// The kernel, and Bobbin, may take send_timeout for each part of it that they wait for.
+constexpr uint64_t kSendfileStep = 1 << 20;
+
+// Sends what there is room for. Returns: as sendmsg(2). Not writev, which on Linux looks at the
+// socket's inode, too: a cold cache line each time.
+ssize_t SendSome(int socket, iovec* parts, size_t count, bool more) {
+  msghdr message{};
+  message.msg_iov = parts;
+  message.msg_iovlen = count;
+  return sendmsg(socket, &message, MSG_DONTWAIT | (more ? MSG_MORE : 0));
+}
+
+// Takes the first `sent` bytes off the vectors.
+void Advance(iovec*& parts, size_t& count, size_t sent) {
+  while (count > 0 && sent >= parts->iov_len) {
+    sent -= parts->iov_len;
+    ++parts;
+    --count;
+  }
+  if (count == 0) return;
+  parts->iov_base = static_cast<char*>(parts->iov_base) + sent;
+  parts->iov_len -= sent;
+}
+
+}  // namespace
 
 bool Stream::WaitReadable(int timeout_ms) {
+  if (tls_ != nullptr) [[unlikely]]
+    return tls_->WaitReadable(timeout_ms);
   pollfd wait{socket_, POLLIN, 0};
   int result;
   do {
@@ -19,6 +52,8 @@ bool Stream::WaitReadable(int timeout_ms) {
 }
 
 ssize_t Stream::Receive(char* to, size_t size) {
+  if (tls_ != nullptr) [[unlikely]]
+    return tls_->Receive(to, size);
   ssize_t n;
   do {
     n = recv(socket_, to, size, 0);
@@ -27,41 +62,62 @@ ssize_t Stream::Receive(char* to, size_t size) {
 }
 
 bool Stream::SendAll(iovec* parts, size_t count, bool more) {
+  if (tls_ != nullptr) [[unlikely]]
+    return tls_->SendAll(parts, count);
+  ssize_t n = SendSome(socket_, parts, count, more);
+  if (n < 0) return (errno == EAGAIN || errno == EINTR) && SendRest(parts, count, more);
+  Advance(parts, count, n);
+  return count == 0 || SendRest(parts, count, more);
+}
+
+// Where the socket is full. poll(2) rather than a send that waits: the latter goes on for as long
+// as a byte is taken now and then.
+[[gnu::noinline]] bool Stream::SendRest(iovec* parts, size_t count, bool more) {
+  SendPace pace(socket_, least_sent_);
   for (;;) {
-    // Not writev, which on Linux looks at the socket's inode, too: a cold cache line each time.
-    msghdr message{};
-    message.msg_iov = parts;
-    message.msg_iovlen = count;
-    ssize_t n = sendmsg(socket_, &message, more ? MSG_MORE : 0);
+    int wait = pace.Wait();
+    if (wait < 0) return false;
+    pollfd room{socket_, POLLOUT, 0};
+    if (poll(&room, 1, wait) <= 0) continue;
+    ssize_t n = SendSome(socket_, parts, count, more);
     if (n < 0) {
-      if (errno == EINTR) continue;
+      if (errno == EAGAIN || errno == EINTR) continue;
       return false;
     }
-    size_t sent = n;
-    while (count > 0 && sent >= parts->iov_len) {
-      sent -= parts->iov_len;
-      ++parts;
-      --count;
-    }
+    pace.Given(n);
+    Advance(parts, count, n);
     if (count == 0) return true;
-    parts->iov_base = static_cast<char*>(parts->iov_base) + sent;
-    parts->iov_len -= sent;
   }
 }
 
 uint64_t Stream::SendContents(int descriptor, uint64_t first, uint64_t size) {
+  if (tls_ != nullptr) [[unlikely]]
+    return tls_->SendContents(descriptor, first, size);
   off_t offset = static_cast<off_t>(first);
   uint64_t left = size;
+  std::optional<SendPace> pace;  // from the first step that is not the last
   while (left > 0) {
-    size_t step = std::min<uint64_t>(left, 0x7ffff000);  // the most Linux sends at a time
-    ssize_t n = sendfile(socket_, descriptor, &offset, step);
+    ssize_t n = sendfile(socket_, descriptor, &offset, std::min(left, kSendfileStep));
     if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) break;  // 0: the file shrank
+    const bool full = n < 0 && errno == EAGAIN;  // for all of SO_SNDTIMEO: the pace decides
+    if (n <= 0 && !full) break;                  // 0: the file shrank
+    if (full) n = 0;
     left -= n;
+    if (left == 0) break;
+    if (pace.has_value()) {
+      pace->Given(n);
+      if (pace->Wait() < 0) break;
+    } else {
+      pace.emplace(socket_, least_sent_);
+    }
   }
   return size - left;
 }
 
-bool Stream::EndSending() { return shutdown(socket_, SHUT_WR) == 0; }
+bool Stream::EndSending() {
+  if (tls_ != nullptr) [[unlikely]]
+    return tls_->End();
+  return shutdown(socket_, SHUT_WR) == 0;
+}
 
 }  // namespace knot

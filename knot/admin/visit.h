@@ -26,7 +26,7 @@ AdminReply StatusOnly(int status, const char* field = "");
 class Visit {
  public:
   // Leaves closing `socket` to the caller.
-  explicit Visit(int socket) : stream_(socket) {}
+  explicit Visit(int socket) : stream_(socket, least_sent_) {}
 
   // Receives the head of a request. A body is not received: no method answered here has a use for
   // one. Returns: 0, the status that refuses what came, or kGone. Blocks: this thread, up to
@@ -48,6 +48,7 @@ class Visit {
   int Parse();
   void Linger();
 
+  const LeastRate least_sent_;
   Stream stream_;
   RequestBuffer buffer_;
   size_t end_ = 0;  // of what was received

@@ -23,7 +23,7 @@ std::string Lower(std::string text) {
 }  // namespace
 
 Client::Client(uint16_t port, int receive_buffer, bool ipv6) {
-  socket_ = socket(ipv6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  socket_ = ::socket(ipv6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (receive_buffer > 0) {
     setsockopt(socket_, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
   }
@@ -61,12 +61,15 @@ Reply Client::Get(const std::string& target) {
   return Read();
 }
 
+ssize_t Client::Receive(char* to, size_t size) {
+  pollfd wait{socket_, POLLIN, 0};
+  return poll(&wait, 1, kHangMs) <= 0 ? -1 : recv(socket_, to, size, 0);
+}
+
 // Returns: false at the end of the stream, on an error, or when nothing came for too long.
 bool Client::Fill() {
-  pollfd wait{socket_, POLLIN, 0};
-  if (poll(&wait, 1, kHangMs) <= 0) return false;
   char part[65536];
-  ssize_t n = recv(socket_, part, sizeof part, 0);
+  ssize_t n = Receive(part, sizeof part);
   if (n <= 0) return false;
   received_.append(part, n);
   return true;

@@ -5,6 +5,8 @@
 #ifndef TESTS_KNOT_SUPPORT_CLIENT_H_
 #define TESTS_KNOT_SUPPORT_CLIENT_H_
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <map>
 #include <string>
@@ -24,14 +26,22 @@ class Client {
   // Connects to 127.0.0.1, or [::1]. A receive buffer of `receive_buffer` bytes, where given, makes
   // a slow reader.
   explicit Client(uint16_t port, int receive_buffer = 0, bool ipv6 = false);
-  ~Client();
+
+  // A connected socket, or -1 where that failed.
+  struct Socket {
+    int descriptor;
+  };
+  // Takes over a socket that is connected in another way.
+  explicit Client(Socket socket) : socket_(socket.descriptor) {}
+
+  virtual ~Client();
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
 
   bool connected() const { return socket_ >= 0; }
 
   // Sends all bytes. Returns: false where the server has closed.
-  bool Send(const std::string& bytes);
+  virtual bool Send(const std::string& bytes);
 
   // Sends a GET by HTTP/1.1 and reads its reply.
   Reply Get(const std::string& target);
@@ -43,9 +53,18 @@ class Client {
   std::string ReadBytes(size_t size);
 
   // Tells whether the server has closed, with nothing left to be read. Waits for it.
-  bool AtEnd();
+  virtual bool AtEnd();
 
   void CloseSending();
+
+  int socket() const { return socket_; }
+
+ protected:
+  // Waits for bytes, and receives some. Returns: 0 at the end, -1 on an error, or when nothing came
+  // for too long.
+  virtual ssize_t Receive(char* to, size_t size);
+
+  bool AllRead() const { return received_.empty(); }
 
  private:
   bool Fill();

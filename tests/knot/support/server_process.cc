@@ -18,14 +18,30 @@ namespace {
 constexpr int kHangSteps = 6000;
 constexpr int kStepUs = 10'000;
 
+constexpr int kFirstPassed = 3;
+constexpr int kHighest = 256;
+
+// Moves the sockets to where systemd puts them. Requires: nothing else is open from there on.
+void Pass(const std::vector<int>& high) {
+  for (size_t i = 0; i < high.size(); ++i) {
+    dup2(high[i], kFirstPassed + static_cast<int>(i));
+    close(high[i]);
+  }
+  setenv("LISTEN_PID", std::to_string(getpid()).c_str(), 1);
+  setenv("LISTEN_FDS", std::to_string(high.size()).c_str(), 1);
+}
+
 [[noreturn]] void RunChild(const std::string& binary, const std::vector<std::string>& arguments,
-                           const std::string& out, const std::string& err, int descriptor_limit) {
+                           const std::string& out, const std::string& err, int descriptor_limit,
+                           std::vector<int> passed) {
   std::vector<char*> argv{const_cast<char*>(binary.c_str())};
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
   dup2(open(out.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600), STDOUT_FILENO);
   dup2(open(err.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600), STDERR_FILENO);
-  for (int fd = 3; fd < 256; ++fd) close(fd);
+  for (int& fd : passed) fd = fcntl(fd, F_DUPFD, kHighest);
+  for (int fd = kFirstPassed; fd < kHighest; ++fd) close(fd);
+  if (!passed.empty()) Pass(passed);
   if (descriptor_limit > 0) {
     rlimit limit{static_cast<rlim_t>(descriptor_limit), static_cast<rlim_t>(descriptor_limit)};
     setrlimit(RLIMIT_NOFILE, &limit);
@@ -72,10 +88,10 @@ std::string Pattern(size_t size) {
 }
 
 ServerProcess::ServerProcess(const std::string& binary, const std::vector<std::string>& arguments,
-                             int descriptor_limit) {
+                             int descriptor_limit, const std::vector<int>& passed) {
   pid_ = fork();
   if (pid_ == 0) {
-    RunChild(binary, arguments, directory_ / "out", directory_ / "err", descriptor_limit);
+    RunChild(binary, arguments, directory_ / "out", directory_ / "err", descriptor_limit, passed);
   }
 }
 
@@ -104,8 +120,8 @@ std::vector<uint16_t> ServerProcess::WaitForPorts() {
   }
   std::vector<uint16_t> ports;
   size_t end = output.find(" serves ");
-  for (size_t at = output.find("http://"); at < end; at = output.find("http://", at + 1)) {
-    size_t slash = output.find('/', at + 7);
+  for (size_t at = output.find("://"); at < end; at = output.find("://", at + 1)) {
+    size_t slash = output.find('/', at + 3);
     ports.push_back(static_cast<uint16_t>(std::atoi(&output[output.rfind(':', slash) + 1])));
   }
   return ports;

@@ -37,9 +37,9 @@ std::string Pattern(size_t size);
 class ServerProcess {
  public:
   // Starts `binary` with `arguments`. `descriptor_limit`, where given, is its RLIMIT_NOFILE, hard
-  // and soft.
+  // and soft. `passed` are sockets that it gets as systemd would pass them, from number 3 on.
   ServerProcess(const std::string& binary, const std::vector<std::string>& arguments,
-                int descriptor_limit = 0);
+                int descriptor_limit = 0, const std::vector<int>& passed = {});
   ~ServerProcess();
   ServerProcess(const ServerProcess&) = delete;
   ServerProcess& operator=(const ServerProcess&) = delete;

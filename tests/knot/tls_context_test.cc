@@ -1,0 +1,241 @@
+// Certificates: which are refused, which is chosen, and their exchange while the server runs.
+#include "knot/tls_context.h"
+
+#include <gtest/gtest.h>
+#include <openssl/ssl.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "knot/tls_stream.h"
+#include "tests/knot/support/server_process.h"
+#include "tests/knot/support/tls_client.h"
+
+namespace knot {
+namespace {
+
+using test::TempDirectory;
+using test::TlsClient;
+using test::TlsClientOptions;
+using test::WriteCertificate;
+using test::WriteFile;
+
+class TlsContextTest : public testing::Test {
+ protected:
+  void SetUp() override { signal(SIGPIPE, SIG_IGN); }  // as main does
+
+  TlsFiles Files(const std::string& name) const {
+    return {directory_ / (name + ".pem"), directory_ / (name + ".key")};
+  }
+
+  // Makes both files. Returns: their names.
+  TlsFiles Make(const std::string& name, const std::string& hosts, int from = -1, int to = 1) {
+    TlsFiles files = Files(name);
+    WriteCertificate(files.certificate, files.key, hosts, from, to);
+    return files;
+  }
+
+  std::string Refusal(const std::vector<TlsFiles>& files) {
+    TlsSettings settings;
+    settings.files = files;
+    absl::StatusOr<std::shared_ptr<const TlsCertificates>> loaded = TlsCertificates::Load(settings);
+    if (loaded.ok()) return "";
+    std::string text(loaded.status().message());
+    EXPECT_EQ(text.find('\n'), std::string::npos) << text;
+    EXPECT_EQ(text.find("-----"), std::string::npos) << text;
+    return text;
+  }
+
+  // Does a handshake between a session of `context` and a client on a pair of sockets, and has a
+  // byte sent. Returns: the name in the certificate, with a "+" behind it where a session was
+  // resumed; `*session`, where given, is what to resume and then what to resume next.
+  std::string Meet(const TlsContext& context, const std::string& host,
+                   SSL_SESSION** session = nullptr) {
+    int ends[2];
+    EXPECT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    SendBufferPool buffers;
+    LeastRate least;
+    bool resumed = false;
+    std::thread server([&] {
+      TlsSession serving(ends[0], buffers, least);
+      if (serving.Handshake(context, 60'000) == TlsSession::Outcome::kDone) {
+        resumed = serving.resumed();
+        char byte = 'x';
+        iovec part{&byte, 1};
+        EXPECT_TRUE(serving.SendAll(&part, 1));
+        serving.End();
+      }
+      close(ends[0]);
+    });
+    TlsClientOptions options;
+    options.host = host;
+    options.session = session == nullptr ? nullptr : *session;
+    std::string name;
+    {
+      TlsClient client(test::Client::Socket{ends[1]}, options);
+      EXPECT_TRUE(client.ready()) << client.failure();
+      EXPECT_EQ(client.ReadBytes(1), "x");
+      name = client.ServerName();
+      if (session != nullptr) {
+        SSL_SESSION_free(*session);
+        *session = client.TakeSession();
+      }
+    }
+    server.join();
+    return name + (resumed ? "+" : "");
+  }
+
+  TempDirectory directory_;
+};
+
+TEST_F(TlsContextTest, RefusesFilesThatAreNotGood) {
+  TlsFiles good = Make("good", "DNS:good.test");
+  TlsFiles other = Make("other", "DNS:other.test");
+  TlsFiles nameless = Make("nameless", "");
+  TlsFiles again = Make("again", "DNS:GOOD.test");
+  WriteFile(directory_ / "text", "no certificate");
+  TlsFiles locked = Files("locked");
+  WriteCertificate(locked.certificate, locked.key, "DNS:locked.test", -1, 1, "secret word");
+  EXPECT_EQ(Refusal({good}), "");
+  EXPECT_EQ(Refusal({nameless}), "") << "the first may be for whoever names no host";
+  struct Case {
+    std::vector<TlsFiles> files;
+    std::string says;  // the file that is at fault
+    std::string why;
+  };
+  for (const Case& c : std::vector<Case>{
+           {{{directory_ / "none", good.key}}, directory_ / "none", "No such file"},
+           {{{good.certificate, directory_ / "none"}}, directory_ / "none", "No such file"},
+           {{{directory_ / "text", good.key}}, directory_ / "text", "no start line"},
+           {{{good.certificate, directory_ / "text"}}, directory_ / "text", ""},
+           {{{good.certificate, other.key}}, other.key, "key values mismatch"},
+           {{{good.key, good.certificate}}, good.key, ""},
+           {{locked}, locked.key, ""},
+           {{good, nameless}, nameless.certificate, "each host"},
+           {{good, again}, again.certificate, "each host"},
+           {{good, {other.certificate, good.key}}, good.key, "key values mismatch"},
+       }) {
+    std::string refusal = Refusal(c.files);
+    EXPECT_NE(refusal.find(c.says), std::string::npos) << refusal;
+    EXPECT_NE(refusal.find(c.why), std::string::npos) << refusal;
+    EXPECT_EQ(refusal.find("secret word"), std::string::npos) << refusal;
+  }
+}
+
+TEST_F(TlsContextTest, WarnsOfCertificatesThatAreNotValidNow) {
+  TlsSettings settings;
+  settings.files = {Make("now", "DNS:a.test"), Make("past", "DNS:b.test", -3, -1)};
+  EXPECT_NE((*TlsCertificates::Load(settings))->warning().find("past.pem has expired"),
+            std::string::npos);
+  settings.files = {Make("future", "DNS:c.test", 1, 3)};
+  EXPECT_NE((*TlsCertificates::Load(settings))->warning().find("future.pem is not valid yet"),
+            std::string::npos);
+  settings.files = {Make("now", "DNS:a.test")};
+  EXPECT_EQ((*TlsCertificates::Load(settings))->warning(), "");
+}
+
+TEST_F(TlsContextTest, ChoosesByTheHostThatIsNamed) {
+  TlsSettings settings;
+  settings.files = {Make("a", "DNS:a.test,DNS:www.A.test"), Make("b", "DNS:b.test,DNS:*.b.test"),
+                    Make("c", "IP:127.0.0.1,DNS:c.test,DNS:a.test,DNS:x.b.test")};
+  absl::StatusOr<std::shared_ptr<const TlsCertificates>> loaded = TlsCertificates::Load(settings);
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  const TlsCertificates& all = **loaded;
+  SSL_CTX* const a = all.Default();
+  SSL_CTX* const b = all.For("b.test");
+  SSL_CTX* const c = all.For("c.test");
+  ASSERT_TRUE(a != b && b != c && a != c);
+  struct Case {
+    std::string host;
+    SSL_CTX* chosen;
+  };
+  for (const Case& one : std::vector<Case>{
+           {"a.test", a},
+           {"A.TEST", a},
+           {"www.a.test", a},
+           {"other.a.test", a},
+           {"B.Test", b},
+           {"any.b.test", b},
+           {"ANY.b.test", b},
+           {"x.b.test", c},  // the name itself goes before a pattern
+           {"two.any.b.test", a},
+           {".b.test", a},
+           {"*.b.test", b},
+           {"c.test", c},
+           {"unheard.of", a},
+           {"test", a},
+           {"", a},
+           {".", a},
+           {"127.0.0.1", a},
+           {std::string(300, 'x'), a},
+           {std::string(248, 'x') + ".b.test", b},
+       }) {
+    EXPECT_EQ(all.For(one.host), one.chosen) << one.host;
+  }
+}
+
+TEST_F(TlsContextTest, IsReloadedForConnectionsThatComeLater) {
+  TlsSettings settings;
+  settings.files = {Make("a", "DNS:old.test")};
+  std::unique_ptr<TlsContext> context = *TlsContext::Load(settings);
+  EXPECT_EQ(Meet(*context, ""), "old.test");
+  std::shared_ptr<const TlsCertificates> before = context->Current();
+  Make("a", "DNS:new.test");
+  EXPECT_EQ(Meet(*context, ""), "old.test") << "before it was told";
+  ASSERT_TRUE(context->Reload().ok());
+  EXPECT_EQ(Meet(*context, ""), "new.test");
+  EXPECT_NE(before, context->Current());
+}
+
+TEST_F(TlsContextTest, KeepsWhatItHasWhereTheNewFilesAreNotGood) {
+  TlsSettings settings;
+  settings.files = {Make("a", "DNS:old.test"), Make("b", "DNS:b.test")};
+  std::unique_ptr<TlsContext> context = *TlsContext::Load(settings);
+  std::shared_ptr<const TlsCertificates> before = context->Current();
+  Make("a", "DNS:new.test");
+  WriteFile(settings.files[1].key, "half a k");
+  absl::Status reloaded = context->Reload();
+  EXPECT_FALSE(reloaded.ok());
+  EXPECT_NE(std::string(reloaded.message()).find(settings.files[1].key), std::string::npos);
+  EXPECT_EQ(before, context->Current());
+  EXPECT_EQ(Meet(*context, ""), "old.test");
+  EXPECT_EQ(Meet(*context, "b.test"), "b.test");
+  Make("b", "DNS:b.test");
+  EXPECT_TRUE(context->Reload().ok());
+  EXPECT_EQ(Meet(*context, ""), "new.test");
+}
+
+TEST_F(TlsContextTest, ResumesSessionsAfterAReload) {
+  MakeTicketKeys();
+  TlsSettings settings;
+  settings.files = {Make("a", "DNS:a.test")};
+  std::unique_ptr<TlsContext> context = *TlsContext::Load(settings);
+  SSL_SESSION* session = nullptr;
+  EXPECT_EQ(Meet(*context, "a.test", &session), "a.test");
+  EXPECT_EQ(Meet(*context, "a.test", &session), "a.test+");
+  ASSERT_TRUE(context->Reload().ok());
+  EXPECT_EQ(Meet(*context, "a.test", &session), "a.test+");
+  SSL_SESSION_free(session);
+}
+
+TEST_F(TlsContextTest, IsReloadedWhileConnectionsCome) {
+  TlsSettings settings;
+  settings.files = {Make("a", "DNS:a.test"), Make("b", "DNS:b.test")};
+  std::unique_ptr<TlsContext> context = *TlsContext::Load(settings);
+  std::vector<std::thread> clients;
+  for (int i = 0; i < 3; ++i) {
+    clients.emplace_back([&] {
+      for (int k = 0; k < 30; ++k) EXPECT_EQ(Meet(*context, "b.test"), "b.test");
+    });
+  }
+  for (int k = 0; k < 100; ++k) EXPECT_TRUE(context->Reload().ok());
+  for (std::thread& client : clients) client.join();
+}
+
+}  // namespace
+}  // namespace knot
