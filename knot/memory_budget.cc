@@ -32,6 +32,14 @@ constexpr int64_t kClientBytes = 192;
 // Users and hashes, and what the hungriest common hash, yescrypt, takes while it is computed.
 constexpr int64_t kAuthBytes = 24 * kMiB;
 
+// What OpenSSL keeps of a connection: most of it while a record is received or sent.
+constexpr int64_t kTlsBytes = 64 * 1024;
+
+bool HasTls(const Options& options) {
+  return std::any_of(options.listen.begin(), options.listen.end(),
+                     [](const ListenAddress& address) { return address.tls; });
+}
+
 int64_t CompressingShare(const Options& options, int64_t groups) {
   if (options.compress.empty()) return 0;
   int64_t cache = options.cache_mb * kMiB / options.processes / groups;
@@ -54,6 +62,7 @@ std::vector<MemoryShare> MemoryShares(const Options& options) {
       // The allocator does not give back every gap that files leave behind.
       {"cache", options.cache_mb * kMiB / 4 * 5},
       {"compressing", processes * groups * CompressingShare(options, groups)},
+      {"TLS", HasTls(options) ? threads * kTlsBytes : 0},
       {"listings", options.site.listing ? processes * groups * kListingsBytes : 0},
       {"log", options.access_log == "off" ? 0 : processes * kLogBytes},
       {"clients",
