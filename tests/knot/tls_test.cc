@@ -108,7 +108,8 @@ TEST_P(Tls, SendsTheBytesOfFilesByEachPolicyWithAndWithoutTheKernel) {
         client.Send("GET /big HTTP/1.1\r\nHost: h\r\nRange: bytes=5-9,100000-120000\r\n\r\n");
         std::string parts = client.Read().body;
         EXPECT_NE(parts.find("\r\n\r\n" + big_.substr(5, 5) + "\r\n--"), std::string::npos);
-        EXPECT_NE(parts.find("\r\n\r\n" + big_.substr(100'000, 20'001) + "\r\n--"), std::string::npos);
+        EXPECT_NE(parts.find("\r\n\r\n" + big_.substr(100'000, 20'001) + "\r\n--"),
+                  std::string::npos);
       }
     }
   }
