@@ -12,7 +12,7 @@ namespace {
 
 enum class Compare : uint8_t { kStrong, kWeak };  // 8.8.3.2
 
-// Of a field that may stand only once and does not: no date, tag or range.
+// Of a field that may stand only once and does not, or has no value: no date, tag or range.
 constexpr absl::string_view kInvalid = ",";
 
 bool IsWeak(absl::string_view tag) { return absl::StartsWith(tag, "W/"); }
@@ -77,7 +77,7 @@ bool Conditions::Note(boost::beast::http::field name, absl::string_view value) {
     default:
       single = &range;
   }
-  *single = single->empty() ? value : kInvalid;
+  *single = single->empty() && !value.empty() ? value : kInvalid;
   return true;
 }
 

@@ -23,6 +23,10 @@ constexpr int kGone = -1;  // the client went away: nobody is there to be told
 constexpr int kLingerMs = 2000;
 constexpr size_t kLingerBytes = 256 * 1024;
 
+// What a first congestion window takes (RFC 6928, 2). So much has left by itself when the
+// connection is closed.
+constexpr uint64_t kFirstWindowBytes = 14'600;
+
 int64_t MonotonicMs() {
   timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
@@ -66,17 +70,21 @@ bool Connection::WaitForRequest() {
   ssize_t n = stream_.Receive((*buffer).input, kMaxHeadBytes);
   if (n <= 0) return Next::kClose;
   Input input{(*buffer).input, 0, static_cast<size_t>(n)};
-  Next next = Next::kWait;
-  while (next == Next::kWait && !input.empty()) next = ServeOne(*buffer, input);
+  Next next = ServeOne(*buffer, input);
+  while (next == Next::kWait && !input.empty()) {
+    pipelined_ = true;
+    next = ServeOne(*buffer, input);
+  }
   return next;
 }
 
 Connection::Next Connection::ServeOne(RequestBuffer& buffer, Input& input) {
-  // RFC 9112, 2.2: empty lines before a request are ignored.
-  while (!input.empty() && (input.base[input.begin] == '\r' || input.base[input.begin] == '\n')) {
-    ++input.begin;
+  if (input.base[input.begin] == '\r') {
+    int skipped = SkipEmptyLines(input);
+    if (skipped == kGone) return Next::kClose;
+    if (skipped != kDone) return Refuse(skipped, input.bytes());
+    if (input.empty()) return Next::kWait;
   }
-  if (input.empty()) return Next::kWait;
   if (group_.metrics != nullptr) begun_ = MonotonicNs();
 
   size_t head_size = 0;
@@ -237,7 +245,30 @@ Connection::Next Connection::Finish(const Request& request, int status, const Se
   if (!sent.whole) group_.counters.cut_short.Add();
   if (group_.metrics != nullptr) group_.metrics->Note(status, begun_);
   if (group_.log != nullptr) Log(request.line, status, sent, request);
-  return sent.whole && keep ? Next::kWait : Next::kClose;
+  if (!sent.whole) return Next::kClose;
+  if (keep) return Next::kWait;
+  // RFC 9112, 9.6: where the client has sent more, closing resets the connection, and takes back
+  // what has not left yet.
+  return pipelined_ || sent.body_bytes > kFirstWindowBytes ? Next::kLinger : Next::kClose;
+}
+
+// Skips the empty lines before a request (RFC 9112, 2.2): whole ones, since a bare line feed or
+// carriage return is no line end to Knot. Returns: kDone, kGone or the refusal: 408.
+[[gnu::noinline]] int Connection::SkipEmptyLines(Input& input) {
+  int64_t deadline = MonotonicMs() + group_.header_timeout_ms;
+  for (;;) {
+    while (absl::StartsWith(input.bytes(), "\r\n")) input.begin += 2;
+    if (input.bytes() != "\r") return kDone;
+    input.MoveTo(0);
+    switch (ReceiveMore(input, kMaxHeadBytes, deadline)) {
+      case Received::kMore:
+        break;
+      case Received::kEnd:
+        return kGone;
+      case Received::kTimeout:
+        return 408;
+    }
+  }
 }
 
 // Receives until the head that began to arrive is whole, kDone, or can be refused: 400, 408, 414,

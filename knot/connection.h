@@ -16,7 +16,8 @@ namespace knot {
 // State     waiting --a byte came--> serving --replied--> waiting (or serving, while pipelined
 // requests remain)
 //           waiting --idle time-out, end of input--> closed
-//           serving --refused--> lingering --the client closed, or enough--> closed
+//           serving --refused, or closed with replies that may not have left--> lingering --the
+//           client closed, or enough--> closed
 //
 // Invariant C1: a waiting connection holds no buffer, and nothing below Serve's frame on the stack.
 // Thousands wait for each that is served, and their memory is what a request costs then.
@@ -72,6 +73,7 @@ class Connection {
   Next ReplyStatus(const Request& request, int status, bool keep, absl::string_view field = {});
   Next Refuse(int status, absl::string_view head);
   Next Finish(const Request& request, int status, const Sent& sent, bool keep);
+  int SkipEmptyLines(Input& input);
   int ReceiveHead(Input& input);
   int SkipBody(RequestParser& parser, Input& input);
   Received ReceiveMore(Input& input, size_t limit, int64_t deadline_ms);
@@ -85,6 +87,7 @@ class Connection {
   Stream& stream_;
   const Site* site_ = nullptr;  // of the request, once it has begun to be answered
   int64_t begun_ = 0;           // the request being answered, where the group has metrics
+  bool pipelined_ = false;      // requests came before the replies to earlier ones
 };
 
 }  // namespace knot

@@ -2,6 +2,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "knot/buffer_pool.h"
 #include "knot/forwarded.h"
@@ -117,6 +118,13 @@ void RequestParser::on_field_impl(http::field field, View name, View value, Erro
   if (is_header_done()) return;  // a trailer
   absl::string_view text = ToAbsl(value);
   switch (field) {
+    case http::field::connection:
+      if (text == "keep-alive") {  // what nearly all send
+        request_.keeps = true;
+      } else {
+        NoteConnection(text);
+      }
+      break;
     case http::field::host:
       if (++request_.hosts > 1 || !IsHostField(text)) error = http::error::bad_value;
       request_.host = text;
@@ -202,6 +210,14 @@ void RequestParser::on_chunk_header_impl(uint64_t, View extensions, Error& error
   const char* first =
       request_.forwarded_for.data() != nullptr ? request_.forwarded_for.data() : value.data();
   request_.forwarded_for = absl::string_view(first, value.data() + value.size() - first);
+}
+
+[[gnu::noinline]] void RequestParser::NoteConnection(absl::string_view value) {
+  for (absl::string_view option : absl::StrSplit(value, ',')) {
+    option = absl::StripAsciiWhitespace(option);
+    if (absl::EqualsIgnoreCase(option, "close")) request_.closes = true;
+    if (absl::EqualsIgnoreCase(option, "keep-alive")) request_.keeps = true;
+  }
 }
 
 void RequestParser::on_header_impl(Error& error) {

@@ -27,6 +27,8 @@ struct Request {
   Method method = Method::kUnknown;
   bool http11 = false;
   bool expects_continue = false;  // sends its body when it is told to
+  bool closes = false;            // Connection has "close"
+  bool keeps = false;             // it has "keep-alive"
   bool content_length_seen = false;
   bool transfer_encoding = false;
   bool preflight = false;  // there is an Access-Control-Request-Method
@@ -68,8 +70,10 @@ class RequestParser final : private boost::beast::http::basic_parser<true> {
   // Tells whether the whole request, body included, was parsed.
   bool Done() const { return is_done(); }
 
-  // Tells whether the client wants the connection kept.
-  bool KeepAlive() const { return keep_alive(); }
+  // Tells whether the client wants the connection kept (RFC 9112, 9.3). Not the parser's own
+  // keep_alive(): that lets keep-alive win over close in HTTP/1.0, and takes Proxy-Connection,
+  // which a proxy may have passed on without knowing it (appendix C.2.2), for Connection.
+  bool KeepAlive() const { return !request_.closes && (request_.http11 || request_.keeps); }
 
   const Request& request() const { return request_; }
 
@@ -88,6 +92,7 @@ class RequestParser final : private boost::beast::http::basic_parser<true> {
   size_t on_chunk_body_impl(uint64_t, View body, Error&) override { return body.size(); }
   void on_finish_impl(Error&) override {}
 
+  void NoteConnection(absl::string_view value);
   int Refusal(const Error& error) const;
   void NoteForwarded(absl::string_view name, absl::string_view value);
 

@@ -120,6 +120,7 @@ TEST(Conditions, IfRangeWantsTheSameBytes) {  // 13.1.5
   EXPECT_FALSE(counts(Line("If-Range", kDate), kWeak));
   EXPECT_FALSE(counts(Line("If-Range", kLater), kStrong)) << "an exact match, not a comparison";
   EXPECT_FALSE(counts(Line("If-Range", "*"), kStrong));
+  EXPECT_FALSE(counts(Line("If-Range", ""), kStrong)) << "no validator is none that matches";
 }
 
 TEST(HttpDate, HasThreeForms) {  // 5.6.7

@@ -114,6 +114,37 @@ TEST(RequestParser, LimitsTheSumOfChunks) {
   EXPECT_EQ(parser.ParseBody("fffffff\r\n", &used), 413);
 }
 
+TEST(RequestParser, KeepsTheConnectionAsTheRequestSays) {
+  const struct {
+    const char* version;
+    const char* fields;
+    bool keeps;
+  } kCases[] = {
+      {"1.1", "", true},
+      {"1.1", "Connection: close\r\n", false},
+      {"1.1", "Connection: x, CLOSE\r\n", false},
+      {"1.1", "Connection: x\r\nConnection: close\r\n", false},
+      {"1.1", "Connection: closed\r\n", true},
+      {"1.1", "Connection: keep-alive, close\r\n", false},
+      {"1.1", "Proxy-Connection: close\r\n", true},
+      {"1.0", "", false},
+      {"1.0", "Connection: Keep-Alive\r\n", true},
+      {"1.0", "Connection: x,keep-alive ,y\r\n", true},
+      {"1.0", "Connection: keep-alive\r\nConnection: close\r\n", false},
+      {"1.0", "Connection: close, keep-alive\r\n", false},
+      {"1.0", "Proxy-Connection: keep-alive\r\n", false},
+      {"1.0", "Keep-Alive: timeout=5\r\n", false},
+  };
+  for (const auto& c : kCases) {
+    RequestParser parser;
+    size_t used = 0;
+    std::string bytes =
+        std::string("GET / HTTP/") + c.version + "\r\nHost: h\r\n" + c.fields + "\r\n";
+    ASSERT_EQ(parser.ParseHead(bytes, &used), RequestParser::kComplete) << bytes;
+    EXPECT_EQ(parser.KeepAlive(), c.keeps) << bytes;
+  }
+}
+
 TEST(HeadEnd, IsFoundFromWhereTheSearchLeftOff) {
   EXPECT_EQ(FindHeadEnd("ab\r\n\r\ncd", 0), 6u);
   EXPECT_EQ(FindHeadEnd("ab\r\n\r\ncd", 2), 6u);
