@@ -275,7 +275,7 @@ Lookup FileCache::Load(Tree& tree, absl::string_view path, const FileRef& old, u
     return {opened.status, nullptr, opened.directory};
   }
   Siblings siblings = OpenSiblings(tree, name, opened);
-  if (old != nullptr && old->settled && old->name == name && SameState(*old, opened.stat) &&
+  if (old != nullptr && old->settled && SameState(*old, opened.stat) &&
       SameSiblings(tree, path, old, siblings)) {
     close(opened.descriptor);
     return {200, old};
