@@ -249,7 +249,7 @@ class EachServer(unittest.TestCase):
       with self.subTest(row), Server(row) as server:
         for path, status in (("/dir00001/class0_1", 404), ("/dir00000", 301), ("/dir00000/", 403), ("/%zz", 400)):
           self.assertEqual(server.connect().ask(path).status, status, path)
-        self.assertIn(server.connect().ask("/../root/dir00000/class0_1").status, (403, 404))
+        self.assertEqual(server.connect().ask("/../root/dir00000/class0_1").status, 400)
         self.assertEqual(server.connect().ask(SMALL, "POST").status, 405)
         client = server.connect()
         client.send(b"no request at all\r\n\r\n")

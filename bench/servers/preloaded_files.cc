@@ -5,6 +5,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "bench/servers/common/caching.h"
 
 namespace bench_server {
 namespace {
@@ -19,6 +20,7 @@ absl::Status PreloadedFiles::Load(int root, const knot::MimeTypes& types, uint64
   knot::FileCache::Limits limits;
   limits.bytes = INT64_MAX;
   limits.in_memory = UINT64_MAX;
+  limits.headers = &SharedHeaderRules();
   knot::FileCache reader(root, types, limits);
   count_ = bytes_ = 0;
   for (auto& [path, lookup] : by_path_) {

@@ -12,6 +12,7 @@
 #include <new>
 
 #include "absl/hash/hash.h"
+#include "bench/servers/common/caching.h"
 #include "bench/servers/common/process_group.h"
 
 namespace bench_server {
@@ -47,11 +48,18 @@ uint32_t Second() {
   }
 }
 
+// Of a cache that keeps nothing.
+static knot::FileCache::Limits LoaderLimits() {
+  knot::FileCache::Limits limits;
+  limits.headers = &SharedHeaderRules();
+  return limits;
+}
+
 SharedCache::SharedCache(knot::FileCache::Limits limits, int root, const knot::MimeTypes& types)
     : entries_count_(static_cast<int>(std::max(limits.descriptors, int64_t{1}))),
       buckets_count_(static_cast<int>(std::bit_ceil(static_cast<unsigned>(entries_count_) * 2))),
       valid_seconds_(limits.valid_seconds),
-      loader_(root, types, {}) {
+      loader_(root, types, LoaderLimits()) {
   shared_ = new (SharedMemory(sizeof(Shared))) Shared;
   buckets_ = static_cast<int*>(SharedMemory(sizeof(int) * buckets_count_));
   std::fill_n(buckets_, buckets_count_, kNone);

@@ -55,7 +55,7 @@ class SharedCache final : public Files {
  private:
   static constexpr int kNone = -1;
   static constexpr size_t kMostPath = 176;  // a longer path, or head, is served but not kept
-  static constexpr size_t kMostHead = 240;
+  static constexpr size_t kMostHead = 320;
 
   struct Entry {
     std::atomic<uint32_t> users;

@@ -287,7 +287,9 @@ class ServerTest(unittest.TestCase):
           replies = []
           for port in (knot.port, server.port):
             with Client(port) as client:
-              replies.append(re.sub(rb"\r\nDate: [^\r]*", b"", client.converse(data)))
+              # A tag is weak while its file is young, which it may be for one of them only.
+              reply = re.sub(rb"\r\nDate: [^\r]*", b"", client.converse(data))
+              replies.append(reply.replace(b"ETag: W/", b"ETag: "))
           self.assertTrue(replies[0] == replies[1], [reply[:400] for reply in replies])
 
   def test_takes_requests_in_pieces(self):

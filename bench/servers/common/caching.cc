@@ -4,7 +4,7 @@
 #include "knot/choice.h"
 #include "knot/command_line.h"
 #include "knot/descriptor_limit.h"
-
+#include "knot/options_policy.h"
 namespace knot {
 
 template <>
@@ -42,7 +42,14 @@ knot::FileCache::Limits CacheLimits(const Program& program, Cache cache, int cac
   limits.bytes = (int64_t{megabytes} << 20) / caches;
   limits.descriptors = knot::CachedDescriptors(descriptor_limit, connections);
   limits.in_memory = cache == Cache::kContents ? kSmallFile : 0;
+  limits.headers = &SharedHeaderRules();
   return limits;
+}
+
+const knot::HeaderRules& SharedHeaderRules() {
+  static const knot::HeaderRules& rules =
+      *new knot::HeaderRules(*knot::HeaderRulesOf(knot::PolicyOptions()));
+  return rules;
 }
 
 }  // namespace bench_server

@@ -6,6 +6,7 @@
 
 #include "bench/servers/common/program.h"
 #include "knot/file_cache.h"
+#include "knot/header_rules.h"
 
 namespace bench_server {
 
@@ -21,6 +22,9 @@ Cache CacheFlag();
 // descriptors beside `connections`.
 knot::FileCache::Limits CacheLimits(const Program& program, Cache cache, int caches,
                                     int64_t descriptor_limit, int64_t connections);
+
+// Returns: what replies carry beside their own fields: what Knot's do where no flag says otherwise.
+const knot::HeaderRules& SharedHeaderRules();
 
 }  // namespace bench_server
 

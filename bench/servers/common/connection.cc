@@ -24,6 +24,8 @@ using knot::RequestParser;
 constexpr int kLingerMs = 2000;
 constexpr uint32_t kLingerBytes = 256 * 1024;
 
+constexpr absl::string_view kAllow = "Allow: GET, HEAD, OPTIONS\r\n";
+
 Persistence PersistenceOf(const Request& request, bool keep) {
   if (!keep) return Persistence::kClose;
   return request.http11 ? Persistence::kSilent : Persistence::kKeepAlive;
@@ -129,11 +131,9 @@ Next Connection::GoOn(Serving& serving) {
   Input& input = *input_;
   if (phase_ == Phase::kIdle) {
     // RFC 9112, 2.2: empty lines before a request are ignored.
-    while (!input.empty() &&
-           (input.buffer.input[input.begin] == '\r' || input.buffer.input[input.begin] == '\n')) {
-      ++input.begin;
-    }
+    while (absl::StartsWith(input.bytes(), "\r\n")) input.begin += 2;
     if (input.empty()) return WaitForInput(serving);
+    if (input.bytes() == "\r") return TakesMoreInput() ? Next::kReceive : Next::kReadable;
   } else if (knot::FindHeadEnd(input.bytes(), input.searched) == absl::string_view::npos) {
     return Incomplete(serving);
   }
@@ -170,7 +170,8 @@ Next Connection::HeadComplete(Serving& serving) {
   keep_ = serving.keep_alive && parser.KeepAlive();
   if (parser.Done()) return Answer(serving);
   // There is a body, which no method served here has a use for.
-  bool served = request.method == Method::kGet || request.method == Method::kHead;
+  bool served = request.method == Method::kGet || request.method == Method::kHead ||
+                request.method == Method::kOptions;
   if (!served || request.expects_continue) {
     keep_ = false;  // the reply comes instead of the body, and what follows is not a request
     return Answer(serving);
@@ -201,12 +202,16 @@ Next Connection::Answer(Serving& serving) {
   const Request& request = input_->buffer.parser->request();
   if (request.method == Method::kUnknown) return AnswerStatus(serving, 501, false);
   if (request.method == Method::kOther) {
-    return AnswerStatus(serving, 405, keep_, "Allow: GET, HEAD\r\n");
+    return AnswerStatus(serving, 405, keep_, kAllow);
   }
+  const bool options = request.method == Method::kOptions;
+  if (options && knot::IsServer(request.target)) return AnswerStatus(serving, 204, keep_, kAllow);
   knot::Target target = knot::ParseTarget(request.target, input_->buffer.path);
   if (target.status != 0) {
     return AnswerStatus(serving, target.status, keep_ && target.status != 400);
   }
+  if (options && target.server) return AnswerStatus(serving, 204, keep_, kAllow);
+  if (target.hidden) return AnswerStatus(serving, 404, keep_);
   HeldFile file;
   phase_ = Phase::kFinding;
   int status = serving.files->Find(*this, target.path, &file);
@@ -225,6 +230,7 @@ Next Connection::AnswerFound(Serving& serving, int status, HeldFile file) {
     return AnswerStatus(serving, 301, keep_, knot::LocationField(target));
   }
   if (status != 200) return AnswerStatus(serving, status, keep_ && status < 500);
+  if (request.method == Method::kOptions) return AnswerStatus(serving, 204, keep_, kAllow);
   reply_ = serving.replies->Take();
   reply_->SetFile(std::move(file), request.method == Method::kHead, PersistenceOf(request, keep_));
   return BeginSending(serving, keep_, false);

@@ -8,6 +8,9 @@
 #include <cerrno>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "bench/servers/common/caching.h"
+
 namespace bench_server {
 
 void Reply::SetFile(HeldFile file, bool head_only, knot::Persistence persistence) {
@@ -32,7 +35,8 @@ void Reply::SetFile(HeldFile file, bool head_only, knot::Persistence persistence
 
 void Reply::SetStatus(int status, bool head_only, knot::Persistence persistence,
                       absl::string_view field) {
-  text_ = knot::StatusReply(status, head_only, persistence, field, &memory_bytes_);
+  text_ = knot::StatusReply(status, head_only, persistence,
+                            absl::StrCat(field, SharedHeaderRules().Every()), &memory_bytes_);
   status_ = static_cast<uint16_t>(status);
   parts_[0] = {text_.data(), text_.size()};
   part_ = 0;
