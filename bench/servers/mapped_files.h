@@ -19,6 +19,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/string_view.h"
+#include "bench/servers/common/caching.h"
 #include "bench/servers/common/files.h"
 
 namespace bench_server {
@@ -33,7 +34,7 @@ class MappedFiles final : public Files {
 
   // Requires: limit is above the number of threads.
   MappedFiles(int root, const knot::MimeTypes& types, int limit)
-      : loader_(root, types, {}), limit_(limit) {
+      : loader_(root, types, LoaderLimits()), limit_(limit) {
     files_.reserve(limit);
   }
 

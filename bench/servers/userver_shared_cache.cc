@@ -48,13 +48,6 @@ uint32_t Second() {
   }
 }
 
-// Of a cache that keeps nothing.
-static knot::FileCache::Limits LoaderLimits() {
-  knot::FileCache::Limits limits;
-  limits.headers = &SharedHeaderRules();
-  return limits;
-}
-
 SharedCache::SharedCache(knot::FileCache::Limits limits, int root, const knot::MimeTypes& types)
     : entries_count_(static_cast<int>(std::max(limits.descriptors, int64_t{1}))),
       buckets_count_(static_cast<int>(std::bit_ceil(static_cast<unsigned>(entries_count_) * 2))),

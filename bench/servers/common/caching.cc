@@ -46,6 +46,12 @@ knot::FileCache::Limits CacheLimits(const Program& program, Cache cache, int cac
   return limits;
 }
 
+knot::FileCache::Limits LoaderLimits() {
+  knot::FileCache::Limits limits;
+  limits.headers = &SharedHeaderRules();
+  return limits;
+}
+
 const knot::HeaderRules& SharedHeaderRules() {
   static const knot::HeaderRules& rules =
       *new knot::HeaderRules(*knot::HeaderRulesOf(knot::PolicyOptions()));

@@ -26,6 +26,9 @@ knot::FileCache::Limits CacheLimits(const Program& program, Cache cache, int cac
 // Returns: what replies carry beside their own fields: what Knot's do where no flag says otherwise.
 const knot::HeaderRules& SharedHeaderRules();
 
+// Returns: the limits of a cache that keeps nothing, only finds files and prepares their heads.
+knot::FileCache::Limits LoaderLimits();
+
 }  // namespace bench_server
 
 #endif  // BENCH_SERVERS_COMMON_CACHING_H_
