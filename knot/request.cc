@@ -25,12 +25,13 @@ bool IsFolded(boost::beast::string_view name, boost::beast::string_view value) {
   return start != value.data();
 }
 
-// Tells an honest request of another HTTP version from a request line that is no such thing.
+// Tells an honest request of another HTTP version from a request line that is no such thing. What
+// follows the version does not count: it may not have come yet.
 bool NamesOtherVersion(absl::string_view head) {
-  absl::string_view line = head.substr(0, head.find('\r'));
-  size_t space = line.rfind(' ');
+  size_t target = head.find(' ') + 1;
+  size_t space = target > 0 ? head.find(' ', target) : absl::string_view::npos;
   if (space == absl::string_view::npos) return false;
-  absl::string_view version = line.substr(space + 1);
+  absl::string_view version = head.substr(space + 1, 8);
   return version.size() == 8 && absl::StartsWith(version, "HTTP/") &&
          absl::ascii_isdigit(version[5]) && version[6] == '.' && absl::ascii_isdigit(version[7]) &&
          version != "HTTP/1.0" && version != "HTTP/1.1";
@@ -41,6 +42,15 @@ bool NamesOtherVersion(absl::string_view head) {
 bool MayBeCutEnd(absl::string_view bytes) {
   constexpr size_t kShortestEnd = 5;
   return bytes.size() < kShortestEnd && absl::StartsWith(bytes, "0");
+}
+
+// Tells whether the size line of a chunk, with more than one byte, has ended. Where the parser
+// wants more of such a line, a quote in it is open: it would go on in what is data to others.
+bool HasWholeSizeLine(absl::string_view bytes) {
+  absl::ConsumePrefix(&bytes, "\r\n");  // the end of the chunk before
+  size_t end = bytes.find("\r\n");
+  size_t digit = bytes.find_first_not_of('0');
+  return end != absl::string_view::npos && digit < end && absl::ascii_isxdigit(bytes[digit]);
 }
 
 }  // namespace
@@ -69,7 +79,10 @@ int RequestParser::ParseBody(absl::string_view bytes, size_t* used) {
     Error error;
     size_t n = put(boost::asio::const_buffer(left.data(), left.size()), error);
     *used += n;
-    if (error == http::error::need_more) return kComplete;
+    if (error == http::error::need_more) {
+      bool decided = request_.transfer_encoding && HasWholeSizeLine(bytes.substr(*used));
+      return decided ? 400 : kComplete;
+    }
     if (error) return Refusal(error);
     if (n == 0 && *used == bytes.size()) return kComplete;
   }

@@ -48,6 +48,15 @@ TEST(RequestParser, TellsOtherVersionsFromNonsense) {
   EXPECT_EQ(StatusOf("GET / FTP/2.0\r\nHost: h\r\n\r\n"), 400);
 }
 
+// How much of the line has come must not decide.
+TEST(RequestParser, TellsOtherVersionsByTheRequestLineAlone) {
+  for (const char* rest : {"", "\r", "\r\n", "x", "\n", " HTTP/1.1\r\n", " HTTP/3.0"}) {
+    EXPECT_EQ(StatusOf(std::string("GET / HTTP/2.0") + rest), 505) << rest;
+  }
+  EXPECT_EQ(StatusOf("GET / x HTTP/2.0\r\n"), 400);
+  EXPECT_EQ(StatusOf("GET /\r\nX: HTTP/2.0\r\n"), 400);
+}
+
 TEST(RequestParser, RefusesFoldedFieldsWhereverTheFoldIs) {
   const std::string start = "GET / HTTP/1.1\r\nHost: h\r\n";
   for (const char* field :
@@ -103,6 +112,40 @@ TEST(RequestParser, SkipsAChunkedBodyCutAnywhere) {
     }
     EXPECT_TRUE(parser.Done()) << cut;
   }
+}
+
+// Returns: the status of a chunked body that comes a byte at a time, kComplete while it has no end.
+int StatusOfChunks(const std::string& body, bool* done) {
+  RequestParser parser;
+  size_t used = 0;
+  EXPECT_EQ(
+      parser.ParseHead("GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n", &used),
+      RequestParser::kComplete);
+  int status = RequestParser::kComplete;
+  std::string waiting;
+  for (size_t i = 0; i < body.size() && status == RequestParser::kComplete && !parser.Done(); ++i) {
+    waiting += body[i];
+    status = parser.ParseBody(waiting, &used);
+    waiting.erase(0, used);
+  }
+  *done = parser.Done();
+  return status;
+}
+
+TEST(RequestParser, TakesAnEmptyChunkedBodyByteByByte) {
+  bool done = false;
+  EXPECT_EQ(StatusOfChunks("0\r\n\r\n", &done), RequestParser::kComplete);
+  EXPECT_TRUE(done);
+  EXPECT_EQ(StatusOfChunks("1\r\na\r\n00;a=b\r\nT: x\r\n\r\n", &done), RequestParser::kComplete);
+  EXPECT_TRUE(done);
+}
+
+// To another server such a line has ended, and what follows is data.
+TEST(RequestParser, RefusesAChunkSizeWhoseQuoteIsOpenAtTheEndOfItsLine) {
+  bool done;
+  EXPECT_EQ(StatusOfChunks("5;a=\"b\r\nxxxxx", &done), 400);
+  EXPECT_EQ(StatusOfChunks("1\r\na\r\n005;a=\"b\r\nxxxxx", &done), 400);
+  EXPECT_EQ(StatusOfChunks("5;a=\"b\nc\"\r\nxxxxx\r\n0\r\n\r\n", &done), 400);
 }
 
 TEST(RequestParser, LimitsTheSumOfChunks) {
