@@ -30,3 +30,7 @@ expect 2 'exclude each other' test --all --preset asan
 expect 2 "unexpected '--fix'" format --fix
 expect 2 "unexpected 'more'" serve . more
 expect 2 "no directory" serve /nonexistent
+expect 0 'request_head' fuzz
+expect 0 'Usage: ./dev fuzz NAME [SECONDS]' fuzz --help
+expect 2 "unknown fuzzer 'rangs'; fuzzers: accept_encoding" fuzz rangs
+expect 2 "'soon' is neither a number of seconds nor a file" fuzz range soon
