@@ -38,6 +38,7 @@ int StatusOfOpenError(int error) {
     case EMFILE:
     case ENFILE:
     case ENOMEM:
+    case EAGAIN:  // renames elsewhere went on while a ".." was followed
       return 503;
     default:
       return 500;

@@ -105,11 +105,15 @@ bool SendPart(Stream& stream, absl::string_view head, const File& file, const By
   return n == size;
 }
 
-// A boundary that is in no file but by an accident nobody can arrange.
+// A boundary that is in no file but by an accident nobody can arrange. Returns: "" where the kernel
+// has nothing random.
 std::string NewBoundary() {
   uint64_t random[2];
-  while (getrandom(random, sizeof random, 0) != sizeof random) {
-  }
+  ssize_t n;
+  do {
+    n = getrandom(random, sizeof random, 0);
+  } while (n < 0 && errno == EINTR);
+  if (n != sizeof random) return "";
   return absl::StrCat("knot-", absl::Hex(random[0], absl::kZeroPad16),
                       absl::Hex(random[1], absl::kZeroPad16));
 }
@@ -117,6 +121,7 @@ std::string NewBoundary() {
 Sent SendMultipart(Stream& stream, const File& file, const Ranges& ranges, Persistence persistence,
                    absl::string_view field) {
   std::string boundary = NewBoundary();
+  if (boundary.empty()) return {};
   std::string heads[Ranges::kMost];
   std::string end = absl::StrCat("\r\n--", boundary, "--\r\n");
   uint64_t length = end.size();

@@ -48,7 +48,7 @@ bool Stream::WaitReadable(int timeout_ms) {
   do {
     result = poll(&wait, 1, timeout_ms);
   } while (result < 0 && errno == EINTR);
-  return result != 0;
+  return result > 0;  // where the kernel cannot wait, nobody must wait without an end
 }
 
 ssize_t Stream::Receive(char* to, size_t size) {

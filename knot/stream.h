@@ -30,7 +30,7 @@ class Stream {
   int socket() const { return socket_; }
 
   // Waits until something can be received, the end or an error included. `timeout_ms` as poll(2).
-  // Returns: false after the time-out.
+  // Returns: false after the time-out, or at once where the kernel has no memory to wait.
   bool WaitReadable(int timeout_ms);
 
   // Receives what there is, up to `size` bytes. Returns: 0 at the end, -1 on an error, an end that
