@@ -62,6 +62,13 @@ bool Connection::WaitForRequest() {
   return false;
 }
 
+// Tells whether the connection is to be closed after the next reply.
+bool Connection::IsLast() const {
+  if (group_.stopping.load(std::memory_order_relaxed)) return true;
+  return group_.crowded_doors.load(std::memory_order_relaxed) > 0 &&
+         Now().number - since_ >= group_.turn_seconds;
+}
+
 // Not inlined, nor the functions that follow: what they keep on the stack must not lie under a
 // waiting Serve (C1).
 [[gnu::noinline]] Connection::Next Connection::ServeReceived() {
@@ -104,7 +111,7 @@ Connection::Next Connection::ServeOne(RequestBuffer& buffer, Input& input) {
   input.begin += head_size;
 
   const Request& request = parser->request();
-  bool keep = parser->KeepAlive() && !group_.stopping.load(std::memory_order_relaxed);
+  bool keep = parser->KeepAlive() && !IsLast();
   if (!parser->Done()) {  // there is a body, which no method served here has a use for
     bool served = request.method == Method::kGet || request.method == Method::kHead ||
                   request.method == Method::kOptions;

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "absl/strings/string_view.h"
+#include "knot/clock.h"
 #include "knot/group.h"
 #include "knot/request.h"
 #include "knot/response.h"
@@ -25,7 +26,7 @@ class Connection {
  public:
   // `peer` is read only where the group keeps a log, or its rules need it.
   Connection(Group& group, Stream& stream, const PeerAddress& peer)
-      : group_(group), peer_(peer), stream_(stream) {}
+      : group_(group), peer_(peer), stream_(stream), since_(Now().number) {}
 
   // Serves requests until the connection is of no more use. Leaves the stream open.
   // Blocks: this thread, as long as the client likes within the time-outs.
@@ -56,6 +57,7 @@ class Connection {
 
   static Persistence PersistenceOf(const Request& request, bool keep);
   bool WaitForRequest();
+  bool IsLast() const;
   Next ServeReceived();
   Next ServeOne(RequestBuffer& buffer, Input& input);
   Next Answer(const Request& request, RequestBuffer& buffer, bool keep);
@@ -88,6 +90,7 @@ class Connection {
   const Site* site_ = nullptr;  // of the request, once it has begun to be answered
   int64_t begun_ = 0;           // the request being answered, where the group has metrics
   bool pipelined_ = false;      // requests came before the replies to earlier ones
+  const uint32_t since_;        // the second in which it was accepted
 };
 
 }  // namespace knot

@@ -3,12 +3,13 @@
 #define KNOT_GROUP_H_
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <mutex>
 #include <utility>
 
-#include "absl/container/flat_hash_set.h"
+#include "absl/container/flat_hash_map.h"
 #include "knot/access_log.h"
 #include "knot/buffer_pool.h"
 #include "knot/cidr.h"
@@ -40,6 +41,7 @@ struct Counters {
   Counter idle_closed;  // closed by the idle time-out
   Counter health;       // answers to --health, which are in none of the others
   Counter turned_away;  // closed because their client had as many as it may
+  Counter room_made;    // told to end so that others could be served
 
   Counter tls_handshakes;  // done
   Counter tls_resumed;     // of these, those that resumed a session
@@ -50,8 +52,13 @@ struct Counters {
 // Knows the sockets of connections, so that those waiting for a request can be told to end.
 class OpenConnections {
  public:
-  // After EndAll the socket sees its end at once, as if it had been there.
-  void Add(int socket);
+  // Makes room for so many more connections, so that Add needs no memory: the table does not
+  // survive that it cannot grow.
+  void Reserve(size_t count);
+
+  // Requires: Reserve made room. `door` is a number for where it came from. After EndAll the socket
+  // sees its end at once, as if it had been there.
+  void Add(int socket, int door = 0);
 
   // Requires: the socket is still open, so that its number cannot have been given to another
   // connection.
@@ -64,14 +71,28 @@ class OpenConnections {
   // received already, are still sent.
   void EndAll();
 
+  // Makes connections of `door` that have been silent for `silence_ms`, neither side sending or
+  // acknowledging anything, see the end of their input: those silent longest, up to `count` of
+  // them, none twice.
+  //
+  // Returns: how many. Blocks: never. Source: tcp(7), TCP_INFO; sockets of another kind are never
+  // silent.
+  size_t EndSilent(int door, size_t count, int64_t silence_ms);
+
   uint64_t size() const {
     std::lock_guard<Lock> lock(mutex_);
     return sockets_.size();
   }
 
  private:
+  struct Open {
+    int door;
+    bool ended;  // by EndSilent
+  };
+
   mutable Lock mutex_;
-  absl::flat_hash_set<int> sockets_;
+  absl::flat_hash_map<int, Open> sockets_;
+  size_t reserved_ = 0;
   bool ending_ = false;
 };
 
@@ -122,6 +143,10 @@ struct Group {
   LeastRate least_body;
   const AddressSet* trusted_proxies = nullptr;  // null: nobody's X-Forwarded-For is believed
   std::atomic<bool> stopping{false};
+  // Where connections wait while all threads serve, a connection is closed after a reply once it
+  // was served for so long, so that their turn comes.
+  std::atomic<int> crowded_doors{0};
+  uint32_t turn_seconds = 0;
 };
 
 }  // namespace knot

@@ -161,6 +161,7 @@ absl::Status CheckRanges(const Options& options) {
   status.Update(CheckRange("idle_timeout", options.idle_timeout, 1, 86'400));
   status.Update(CheckRange("send_timeout", options.send_timeout, 1, 50));  // see knot/clock.h
   status.Update(CheckAdmin(options.admin));
+  status.Update(CheckRoom(options.room));
   if (options.access_log.empty()) {
     status.Update(absl::InvalidArgumentError("--access_log= : must be a file, - or off"));
   }
@@ -203,6 +204,7 @@ Options OptionsFromFlags() {
   options.stats = absl::GetFlag(FLAGS_stats);
   options.policy = PolicyOptionsFromFlags();
   options.admin = AdminOptionsFromFlags();
+  options.room = RoomOptionsFromFlags();
   options.tuning.schedulers = absl::GetFlag(FLAGS_schedulers).value;
   options.tuning.workers = absl::GetFlag(FLAGS_workers).value;
   options.tuning.poller = absl::GetFlag(FLAGS_poller).value;

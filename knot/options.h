@@ -12,6 +12,7 @@
 #include "knot/listen_address.h"
 #include "knot/options_admin.h"
 #include "knot/options_policy.h"
+#include "knot/options_room.h"
 #include "knot/options_site.h"
 #include "knot/options_transport.h"
 #include "knot/tuning.h"
@@ -47,6 +48,7 @@ struct Options {
   PolicyOptions policy;
   AdminOptions admin;
   TransportOptions transport;
+  RoomOptions room;
   tuning::Settings tuning;
   SiteOptions site;
 };

@@ -72,6 +72,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options, co
   if (status.ok()) status = server->OpenDoors();
   if (status.ok()) status = server->StartAdmin();
   if (status.ok()) status = server->MakeThreads();
+  if (status.ok()) status = server->KeepRoom();
   if (status.ok()) return server;
   server->Stop();
   if (!server->Stopped()) server.release();  // threads made before the failure still look at it
@@ -79,6 +80,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options, co
 }
 
 Server::~Server() {
+  room_keeper_.reset();
   admin_.reset();  // it reads the counters
   for (const auto& door : doors_) close(door->socket);
 }
@@ -159,6 +161,7 @@ absl::Status Server::OpenDoors() {
     if (!transport.trusted_proxies.empty()) {
       groups_[i]->trusted_proxies = &transport.trusted_proxies;
     }
+    groups_[i]->turn_seconds = options_.room.make_room_after;
   }
   size_t each = part_.sockets.empty() ? groups : part_.sockets[0].size();
   int doors = static_cast<int>(each * options_.listen.size());
@@ -174,12 +177,13 @@ absl::Status Server::OpenDoors() {
       // Whoever opened them may have expected another number of groups: none goes without threads.
       int group = static_cast<int>(i) % groups;
       int share = (options_.threads + doors - 1 - static_cast<int>(doors_.size())) / doors;
+      groups_[group]->open.Reserve(share);
       Transport begins;
       if (!transport.proxy_protocol.empty()) begins.proxies = &transport.proxy_protocol;
       if (options_.listen[address].tls) begins.tls = tls_.get();
-      doors_.push_back(
-          std::unique_ptr<Door>(new Door{*this, *groups_[group], group, (*sockets)[i],
-                                         std::counting_semaphore<>(share), begins, nullptr}));
+      doors_.push_back(std::unique_ptr<Door>(
+          new Door{*this, *groups_[group], group, (*sockets)[i], std::counting_semaphore<>(share),
+                   begins, nullptr, static_cast<int>(doors_.size()), share}));
       if (!options_.listen[address].Shared()) continue;
       absl::StatusOr<std::unique_ptr<SharedAccept>> shared =
           SharedAccept::Make((*sockets)[i], options_.send_timeout);
@@ -231,6 +235,17 @@ absl::Status Server::MakeThreads() {
     }
   }
   return absl::OkStatus();
+}
+
+absl::Status Server::KeepRoom() {
+  if (options_.room.make_room_after == 0) return absl::OkStatus();
+  std::vector<RoomKeeper::Place> places;
+  for (const auto& door : doors_) {
+    places.push_back({door->socket, door->number, door->threads, door->serving, door->group});
+  }
+  auto keeper = RoomKeeper::Start(std::move(places), options_.room.make_room_after * 1000);
+  if (keeper.ok()) room_keeper_ = *std::move(keeper);
+  return keeper.status();
 }
 
 absl::Status Server::MakeThread(Door& door, void* (*body)(void*), void* argument) {
@@ -312,12 +327,14 @@ int Server::Accept(Door& door, PeerAddress* peer) {
 void Server::Serve(Door& door, int socket, const PeerAddress& peer) {
   Group& group = door.group;
   group.counters.connections.Add();
-  group.open.Add(socket);
+  group.open.Add(socket, door.number);
+  door.serving.fetch_add(1, std::memory_order_relaxed);
   if (door.transport.plain()) [[likely]] {
     ServePlain(group, socket, peer);
   } else {
     ServeBy(door.transport, group, socket, peer);
   }
+  door.serving.fetch_sub(1, std::memory_order_relaxed);
   group.open.Remove(socket);
   close(socket);
 }
@@ -378,6 +395,7 @@ Statistics Server::TakeStatistics() const {
     totals.connections += counters.connections.Get();
     totals.idle_closed += counters.idle_closed.Get();
     totals.turned_away += counters.turned_away.Get();
+    totals.room_made += counters.room_made.Get();
     totals.health += counters.health.Get();
     totals.tls_handshakes += counters.tls_handshakes.Get();
     totals.tls_resumed += counters.tls_resumed.Get();

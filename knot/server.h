@@ -16,6 +16,7 @@
 #include "knot/mime_types.h"
 #include "knot/options.h"
 #include "knot/policy.h"
+#include "knot/room_keeper.h"
 #include "knot/shared_accept.h"
 #include "knot/site.h"
 #include "knot/statistics.h"
@@ -86,6 +87,9 @@ class Server {
         permits;  // on demand: how many more connections may be served at a time
     Transport transport;
     std::unique_ptr<SharedAccept> shared;  // null: the socket is ours alone
+    const int number;                      // of the door
+    const int threads;  // its own, which is the most connections it serves at a time
+    std::atomic<int> serving{0};
   };
 
   // A connection on its way to the thread made for it.
@@ -105,6 +109,7 @@ class Server {
   absl::Status StartAdmin();
   Statistics TakeStatistics() const;
   absl::Status MakeThreads();
+  absl::Status KeepRoom();
   absl::Status MakeThread(Door& door, void* (*body)(void*), void* argument);
   int Accept(Door& door, PeerAddress* peer);
   void Serve(Door& door, int socket, const PeerAddress& peer);
@@ -130,7 +135,8 @@ class Server {
   std::atomic<int> threads_{0};  // now: those that accept or serve
   std::atomic<bool> stopping_{false};
   std::atomic_flag said_accept_fails_;
-  std::unique_ptr<Admin> admin_;  // null: off
+  std::unique_ptr<Admin> admin_;             // null: off
+  std::unique_ptr<RoomKeeper> room_keeper_;  // null: no room is made
 };
 
 }  // namespace knot

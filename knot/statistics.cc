@@ -21,7 +21,7 @@ std::string StatisticsText(const Statistics& statistics) {
   std::string text =
       absl::StrCat("knot: connections=", totals.connections, " open=", levels.open,
                    " idle_closed=", totals.idle_closed, " turned_away=", totals.turned_away,
-                   " threads=", levels.threads, "\nknot: requests=", totals.requests,
+                   " room_made=", totals.room_made, " threads=", levels.threads, "\nknot: requests=", totals.requests,
                    " body_bytes=", totals.body_bytes, " refusals=", totals.refusals,
                    " cut_short=", totals.cut_short, " health=", totals.health,
                    "\nknot: cache entries=", levels.cache_entries, " bytes=", levels.cache_bytes,

@@ -30,6 +30,8 @@ constexpr Row<Totals> kTotals[] = {
      "Connections closed because they asked nothing for --idle_timeout."},
     {"turned_away", &Totals::turned_away, "knot_connections_turned_away_total",
      "Connections closed because their client had as many as it may."},
+    {"room_made", &Totals::room_made, "knot_connections_room_made_total",
+     "Connections told to end so that others could be served."},
     {"tls_handshakes", &Totals::tls_handshakes, "knot_tls_handshakes_total",
      "TLS handshakes done."},
     {"tls_resumed", &Totals::tls_resumed, "knot_tls_resumed_total",
