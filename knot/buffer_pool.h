@@ -37,7 +37,8 @@ struct SendBuffer {
 template <typename T>
 class Pool {
  public:
-  Pool() = default;
+  // Giving back must not want memory.
+  Pool() { spare_.reserve(kMaxSpare); }
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
   ~Pool() {

@@ -34,15 +34,15 @@ std::optional<ClientKey> ClientOf(const PeerAddress& peer) {
 
 // Returns: the client, known from now on, and the one used last. Requires: mutex_ held.
 ClientLimits::Clients::iterator ClientLimits::Find(const ClientKey& key) {
-  auto [place, added] = by_key_.try_emplace(key);
-  if (!added) {
+  auto place = by_key_.find(key);
+  if (place != by_key_.end()) {
     Clients::iterator client = place->second;
     if (client->connections == 0) idle_.splice(idle_.end(), idle_, client);
     return client;
   }
   idle_.push_back({key});
   Clients::iterator client = std::prev(idle_.end());
-  place->second = client;
+  by_key_.emplace(key, client);
   if (idle_.size() > most_idle_) {
     by_key_.erase(idle_.front().key);
     idle_.pop_front();

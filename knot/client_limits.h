@@ -58,7 +58,9 @@ class ClientLimits {
   };
 
   explicit ClientLimits(Limits limits, size_t most_idle = kMostIdle)
-      : limits_(limits), most_idle_(most_idle) {}
+      : limits_(limits), most_idle_(most_idle) {
+    by_key_.reserve(most_idle);  // the table does not survive that it cannot grow
+  }
 
   // Counts a connection. Returns: false, and does not, where the client has as many as it may.
   bool Enter(const ClientKey& key);

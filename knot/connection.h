@@ -28,7 +28,8 @@ class Connection {
   Connection(Group& group, Stream& stream, const PeerAddress& peer)
       : group_(group), peer_(peer), stream_(stream), since_(Now().number) {}
 
-  // Serves requests until the connection is of no more use. Leaves the stream open.
+  // Serves requests until the connection is of no more use. Leaves the stream open. Throws:
+  // std::bad_alloc; then it is of no more use either.
   // Blocks: this thread, as long as the client likes within the time-outs.
   void Serve();
 

@@ -37,6 +37,7 @@ bool ParseBasic(absl::string_view value, Credentials* credentials) {
 }
 
 VerifiedCredentials::VerifiedCredentials() {
+  verified_at_.reserve(2 * kMost);  // the table does not survive that it cannot grow
   while (getrandom(key_.data(), key_.size(), 0) != static_cast<ssize_t>(key_.size())) {
   }
   DigestOf({}, "");  // the library reads its configuration now, while its files can be reached

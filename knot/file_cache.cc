@@ -175,38 +175,46 @@ Lookup FileCache::Choose(const Tree& tree, absl::string_view path, const Lookup&
 FileRef FileCache::MakeCoded(const Tree& tree, absl::string_view path, const FileRef& plain,
                              Coding coding) {
   Allowance::Loan working(working_, CompressingBytes(static_cast<int64_t>(plain->size)));
-  std::string contents;
-  auto file = std::make_shared<File>();
-  const std::string fields = FieldsOf(plain->name);
-  bool made =
-      working.given() &&
-      Compress(coding, absl::string_view(plain->reply).substr(plain->head_size), &contents) &&
-      contents.size() + contents.size() / 8 < plain->size &&
-      Reserve(*file, kEntryOverhead + static_cast<int64_t>(fields.size() + contents.size()), 0);
-  if (made) {
-    file->name = plain->name;
+  FileRef file = working.given() ? TryMakeCoded(*plain, coding) : nullptr;
+  std::lock_guard<Lock> lock(mutex_);
+  auto place = tree.by_path.find(path);
+  if (place != tree.by_path.end() && place->second->file == plain && place->second->variants) {
+    Variants& variants = *place->second->variants;
+    variants.making.Remove(coding);
+    if (file != nullptr) {
+      variants.coded[static_cast<int>(coding)] = file;
+    } else if (working.given()) {  // else another time
+      variants.available.Remove(coding);
+    }
+  }
+  return file != nullptr ? file : plain;
+}
+
+// Returns: null where compressing does not pay, or has no room.
+FileRef FileCache::TryMakeCoded(const File& plain, Coding coding) {
+  try {
+    std::string contents;
+    auto file = std::make_shared<File>();
+    const std::string fields = FieldsOf(plain.name);
+    bool made =
+        Compress(coding, absl::string_view(plain.reply).substr(plain.head_size), &contents) &&
+        contents.size() + contents.size() / 8 < plain.size &&
+        Reserve(*file, kEntryOverhead + static_cast<int64_t>(fields.size() + contents.size()), 0);
+    if (!made) return nullptr;
+    file->name = plain.name;
     file->size = contents.size();
-    file->modified = plain->modified;
-    file->modified_seconds = plain->modified_seconds;
+    file->modified = plain.modified;
+    file->modified_seconds = plain.modified_seconds;
     file->coding = coding;
     file->varies = true;
     // Another version of the library may make other bytes of it: never strong.
     file->settled = false;
     WriteHead(*file, types_.TypeOf(file->name), fields);
     file->reply += contents;
+    return file;
+  } catch (const std::bad_alloc&) {
+    return nullptr;
   }
-  std::lock_guard<Lock> lock(mutex_);
-  auto place = tree.by_path.find(path);
-  if (place != tree.by_path.end() && place->second->file == plain && place->second->variants) {
-    Variants& variants = *place->second->variants;
-    variants.making.Remove(coding);
-    if (made) {
-      variants.coded[static_cast<int>(coding)] = file;
-    } else if (working.given()) {  // else another time
-      variants.available.Remove(coding);
-    }
-  }
-  return made ? file : plain;
 }
 
 bool FileCache::TryGet(absl::string_view path, uint32_t now, FileRef* file) {
@@ -238,20 +246,24 @@ Lookup FileCache::LoadAlone(Tree& tree, absl::string_view path, uint32_t now) {
   bool alone = false;
   {
     std::lock_guard<Lock> lock(mutex_);
-    auto [place, added] = tree.loading.try_emplace(path);
-    if (added) place->second = std::make_shared<Loading>();
-    loading = place->second;
-    alone = added;
+    auto place = tree.loading.find(path);
+    alone = place == tree.loading.end();
+    loading = alone ? std::make_shared<Loading>() : place->second;
+    if (alone) tree.loading.emplace(path, loading);
   }
   if (!alone) {
     std::unique_lock<std::mutex> lock(loading->mutex);
     loading->ended.wait(lock, [&] { return loading->over; });
     return loading->result;
   }
-  Lookup result = Load(tree, path, nullptr, now);
+  Lookup result{503, nullptr};
+  try {
+    result = Load(tree, path, nullptr, now);
+  } catch (const std::bad_alloc&) {  // the others must be told, too
+  }
   {
     std::lock_guard<Lock> lock(mutex_);
-    tree.loading.erase(path);
+    tree.loading.erase(tree.loading.find(path));
   }
   {
     std::lock_guard<std::mutex> lock(loading->mutex);
@@ -278,7 +290,6 @@ Lookup FileCache::Load(Tree& tree, absl::string_view path, const FileRef& old, u
   Siblings siblings = OpenSiblings(tree, name, opened);
   if (old != nullptr && old->settled && SameState(*old, opened.stat) &&
       SameSiblings(tree, path, old, siblings)) {
-    close(opened.descriptor);
     return {200, old};
   }
   loads_.fetch_add(1, std::memory_order_relaxed);
@@ -343,12 +354,12 @@ FileCache::Opened FileCache::Open(const Tree& tree, const std::string& name, boo
     opened.missing = result == -ENOENT;
     return opened;
   }
-  opened.descriptor = result;
+  opened.descriptor.Reset(result);
   opened.status = fstat(result, &opened.stat) != 0         ? 500
                   : S_ISREG(opened.stat.st_mode)           ? 200
                   : S_ISDIR(opened.stat.st_mode) && !index ? 301
                                                            : 403;
-  if (opened.status != 200) close(opened.descriptor);
+  if (opened.status != 200) opened.descriptor.Reset();
   return opened;
 }
 
@@ -372,22 +383,23 @@ FileCache::Siblings FileCache::OpenSiblings(const Tree& tree, const std::string&
     auto coding = static_cast<Coding>(i);
     if (!limits_.precompressed.Has(coding)) continue;
     Opened& sibling = siblings.coded[i];
-    sibling.descriptor = OpenBeneath(tree.root, absl::StrCat(name, CodingSuffix(coding)).c_str());
-    if (sibling.descriptor < 0) continue;
-    bool good = fstat(sibling.descriptor, &sibling.stat) == 0 && S_ISREG(sibling.stat.st_mode) &&
+    int descriptor = OpenBeneath(tree.root, absl::StrCat(name, CodingSuffix(coding)).c_str());
+    if (descriptor < 0) continue;
+    sibling.descriptor.Reset(descriptor);
+    bool good = fstat(descriptor, &sibling.stat) == 0 && S_ISREG(sibling.stat.st_mode) &&
                 sibling.stat.st_mtim.tv_sec >= opened.stat.st_mtim.tv_sec;
     if (good) {
       sibling.status = 200;
     } else {
-      close(std::exchange(sibling.descriptor, -1));
+      sibling.descriptor.Reset();
     }
   }
   return siblings;
 }
 
-// Tells whether the other codings of `file` are still the same; then it closes the siblings.
+// Tells whether the other codings of `file` are still the same.
 bool FileCache::SameSiblings(const Tree& tree, absl::string_view path, const FileRef& file,
-                             Siblings& siblings) {
+                             const Siblings& siblings) {
   if (limits_.precompressed.empty()) return true;
   FileRef coded[kCodings];
   {
@@ -406,9 +418,6 @@ bool FileCache::SameSiblings(const Tree& tree, absl::string_view path, const Fil
       return false;
     }
   }
-  for (Opened& sibling : siblings.coded) {
-    if (sibling.descriptor >= 0) close(sibling.descriptor);
-  }
   return true;
 }
 
@@ -419,7 +428,7 @@ bool FileCache::CanCompress(const Opened& opened, absl::string_view type) const 
          IsCompressible(type);
 }
 
-// Takes over opened.descriptor. Returns: null where the file could not be read, and opened.status
+// Takes opened.descriptor. Returns: null where the file could not be read, and opened.status
 // says why.
 std::shared_ptr<File> FileCache::Prepare(Opened& opened, std::string name, absl::string_view type,
                                          Coding coding, bool varies) {
@@ -447,12 +456,12 @@ std::shared_ptr<File> FileCache::Prepare(Opened& opened, std::string name, absl:
   bool in_memory = file->size <= limits_.in_memory &&
                    Reserve(*file, overhead + static_cast<int64_t>(file->size), 0);
   if (in_memory) {
-    opened.status = ReadContents(*file, opened.descriptor);
-    close(opened.descriptor);
+    opened.status = ReadContents(*file, opened.descriptor.get());
+    opened.descriptor.Reset();
     return opened.status == 200 ? file : nullptr;
   }
   Reserve(*file, overhead, 1);
-  file->descriptor = opened.descriptor;
+  file->descriptor = opened.descriptor.Release();
   return file;
 }
 

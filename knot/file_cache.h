@@ -22,7 +22,9 @@
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <list>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -34,6 +36,7 @@
 #include "knot/allowance.h"
 #include "knot/codings.h"
 #include "knot/conditions.h"
+#include "knot/descriptor.h"
 #include "knot/header_rules.h"
 #include "knot/lock.h"
 #include "knot/mime_types.h"
@@ -174,11 +177,15 @@ class FileCache {
 
   // What is kept, and loaded, of what is beneath one root. Guarded by mutex_.
   struct Tree {
-    explicit Tree(int descriptor) : root(descriptor) {}
+    explicit Tree(int descriptor) : root(descriptor) { by_path.reserve(kReservedPaths); }
+
+    // The table does not survive that there is no memory for it to grow, so it starts with room for
+    // as many paths as most sites have.
+    static constexpr size_t kReservedPaths = 1024;
 
     const int root;
     absl::flat_hash_map<absl::string_view, Nodes::iterator> by_path;  // keys are Node::path
-    absl::flat_hash_map<std::string, std::shared_ptr<Loading>> loading;
+    std::map<std::string, std::shared_ptr<Loading>, std::less<>> loading;
   };
 
   // The kernel's answer to opening a path.
@@ -186,7 +193,7 @@ class FileCache {
     int status = 404;
     bool missing = false;    // with 404: there is no entry of that name
     bool directory = false;  // with 403: one without an index
-    int descriptor = -1;
+    Descriptor descriptor;
     struct stat stat;
   };
   struct Siblings {
@@ -202,11 +209,12 @@ class FileCache {
   static Opened WithoutIndex(const Tree& tree, absl::string_view path);
   Siblings OpenSiblings(const Tree& tree, const std::string& name, const Opened& opened) const;
   bool SameSiblings(const Tree& tree, absl::string_view path, const FileRef& file,
-                    Siblings& siblings);
+                    const Siblings& siblings);
   FileRef Select(Node& node, const AcceptedCodings* accepted, Coding* to_make);
   Lookup Choose(const Tree& tree, absl::string_view path, const Lookup& found,
                 const AcceptedCodings& accepted);
   FileRef MakeCoded(const Tree& tree, absl::string_view path, const FileRef& plain, Coding coding);
+  FileRef TryMakeCoded(const File& plain, Coding coding);
   Lookup LoadAlone(Tree& tree, absl::string_view path, uint32_t now);
   Lookup Load(Tree& tree, absl::string_view path, const FileRef& old, uint32_t now);
   std::shared_ptr<File> Prepare(Opened& opened, std::string name, absl::string_view type,

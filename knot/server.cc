@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstring>
+#include <new>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -251,9 +252,14 @@ absl::Status Server::KeepRoom() {
 absl::Status Server::MakeThread(Door& door, void* (*body)(void*), void* argument) {
   threads_.fetch_add(1);
   tuning::PlaceNextThread(door.group_index);
-  absl::Status status = StartThread(size_t{1024} * options_.stack_kb, body, argument);
-  if (!status.ok()) threads_.fetch_sub(1);
-  return status;
+  try {
+    absl::Status status = StartThread(size_t{1024} * options_.stack_kb, body, argument);
+    if (!status.ok()) threads_.fetch_sub(1);
+    return status;
+  } catch (const std::bad_alloc&) {  // for the reason why it could not
+    threads_.fetch_sub(1);
+    throw;
+  }
 }
 
 void* Server::AcceptAndServe(void* argument) {
@@ -276,16 +282,27 @@ void* Server::AcceptAndSpawn(void* argument) {
 void Server::ServeOnDemand(Door& door) {
   for (;;) {
     door.permits.acquire();
-    auto accepted = std::make_unique<Accepted>(Accepted{door, -1, {}});
-    accepted->socket = Accept(door, &accepted->peer);
-    if (accepted->socket < 0) return;
-    if (MakeThread(door, ServeAccepted, accepted.get()).ok()) {
-      accepted.release();
-    } else {  // for want of memory or threads, as with descriptors: serve it here, and so accept no
-              // more meanwhile
-      Serve(door, accepted->socket, accepted->peer);
+    PeerAddress peer{};
+    int socket = Accept(door, &peer);
+    if (socket < 0) return;
+    // For want of memory or threads, as with descriptors, it is served here: so no more is accepted
+    // meanwhile.
+    if (!ServeByThread(door, socket, peer)) {
+      Serve(door, socket, peer);
       door.permits.release();
     }
+  }
+}
+
+// Returns: false where no thread can be made for the connection.
+bool Server::ServeByThread(Door& door, int socket, const PeerAddress& peer) {
+  try {
+    auto accepted = std::make_unique<Accepted>(Accepted{door, socket, peer});
+    if (!MakeThread(door, ServeAccepted, accepted.get()).ok()) return false;
+    accepted.release();
+    return true;
+  } catch (const std::bad_alloc&) {
+    return false;
   }
 }
 
@@ -329,10 +346,14 @@ void Server::Serve(Door& door, int socket, const PeerAddress& peer) {
   group.counters.connections.Add();
   group.open.Add(socket, door.number);
   door.serving.fetch_add(1, std::memory_order_relaxed);
-  if (door.transport.plain()) [[likely]] {
-    ServePlain(group, socket, peer);
-  } else {
-    ServeBy(door.transport, group, socket, peer);
+  try {
+    if (door.transport.plain()) [[likely]] {
+      ServePlain(group, socket, peer);
+    } else {
+      ServeBy(door.transport, group, socket, peer);
+    }
+  } catch (const std::bad_alloc&) {  // it costs this connection, not the server
+    group.counters.cut_short.Add();
   }
   door.serving.fetch_sub(1, std::memory_order_relaxed);
   group.open.Remove(socket);

@@ -114,6 +114,7 @@ class Server {
   int Accept(Door& door, PeerAddress* peer);
   void Serve(Door& door, int socket, const PeerAddress& peer);
   void ServeOnDemand(Door& door);
+  bool ServeByThread(Door& door, int socket, const PeerAddress& peer);
   static void* AcceptAndServe(void* door);
   static void* AcceptAndSpawn(void* door);
   static void* ServeAccepted(void* accepted);

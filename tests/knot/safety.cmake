@@ -1,6 +1,7 @@
 # Tests of what Knot promises while others are slow, hostile or unlucky (docs/knot/safety.md).
 add_knot_test(clock_jump_test knot_parts knot_test_support)
 add_knot_test(hostile_files_test knot_test_support)
+add_knot_test(memory_faults_test knot_parts knot_test_support)
 add_knot_test(room_test knot_parts knot_test_support)
 
 # What is tested in Python runs each binary by a test of its own: knot.NAME.KernelThreads, knot.NAME.Bobbin.
