@@ -24,8 +24,11 @@ function(add_knot_python_test name file)
 endfunction()
 
 add_knot_python_test(Attacks attacks_test.py)
+add_knot_python_test(Descriptors descriptors_test.py 300)
 if(BOBBIN_SANITIZE)
   add_knot_python_test(Faults faults_test.py sanitized)
 else()
   add_knot_python_test(Faults faults_test.py -)
+  # Threads and descriptors by the ten thousands: too many for a sanitizer's memory.
+  add_knot_python_test(TwentyThousandThreads descriptors_test.py 20000)
 endif()
