@@ -78,10 +78,10 @@ void MakeDocuments(const std::string& root, const std::string& outside) {
   mkfifo((root + "/fifo").c_str(), 0600);
 }
 
-// Leaves it to be waited for.
+// Leaves a child that has ended to be waited for; one that was waited for is no child any more.
 bool HasEnded(pid_t pid) {
   siginfo_t info{};
-  return waitid(P_PID, pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == pid;
+  return waitid(P_PID, pid, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == pid;
 }
 
 constexpr const char* kNginx = "/usr/sbin/nginx";
