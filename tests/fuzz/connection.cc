@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,7 @@
 #include "knot/clock.h"
 #include "knot/group.h"
 #include "knot/mime_types.h"
+#include "knot/site.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/site.h"
 
@@ -29,7 +31,7 @@ constexpr size_t kMostPieces = 100;  // that the socket has room for
 
 class Server {
  public:
-  Server() : group_(site_.descriptor(), types_, Limits()) {
+  Server() : sites_(*Sites::Open(site_.root(), {})), group_(*sites_, types_, Limits()) {
     PublishSecond();  // and never again, so that replies do not depend on the time
     group_.header_timeout_ms = group_.idle_timeout_ms = 10'000;
   }
@@ -50,7 +52,7 @@ class Server {
             "the socket takes the input");
     }
     shutdown(ends[0], SHUT_WR);
-    Stream stream(ends[1]);
+    Stream stream(ends[1], group_.least_sent);
     PeerAddress peer{};
     Connection(group_, stream, peer).Serve();
     close(ends[1]);
@@ -69,8 +71,9 @@ class Server {
     return limits;
   }
 
-  Site site_;
-  MimeTypes types_;
+  const fuzz::Site site_;
+  const std::unique_ptr<Sites> sites_;
+  const MimeTypes types_;
   Group group_;
 };
 

@@ -43,6 +43,7 @@ class Site {
   Site& operator=(const Site&) = delete;
 
   int descriptor() const { return descriptor_; }
+  const std::string& root() const { return root_; }
 
   // Tells whether what is open at `descriptor` is the root or lies beneath it.
   bool Holds(int descriptor) const {

@@ -7,8 +7,10 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "knot/file_cache.h"
+#include "knot/path.h"
 #include "knot/request.h"
 #include "knot/response.h"
 #include "tests/fuzz/fuzz.h"
@@ -66,7 +68,8 @@ void CheckLocation(const Target& target) {
   Parsed again(location);
   Claim(again.get().status == 0, "a redirect can be followed");
   Claim(again.get().query == target.query, "a redirect keeps the query");
-  Claim(again.get().path == absl::StrCat(target.path, "/") || target.path.empty(),
+  Claim(again.get().path == absl::StrCat(absl::StripSuffix(target.path, "/"), "/") ||
+            target.path.empty(),
         "a redirect leads to the same path with a slash");
 }
 
@@ -82,6 +85,12 @@ void Check(absl::string_view text) {
   if (target.status != 0) return;
   Claim(!absl::StrContains(target.path, absl::string_view("\0", 1)), "a path contains no NUL");
   Claim(!absl::StartsWith(target.path, "/"), "a path is relative");
+  absl::string_view inside = absl::StripSuffix(target.path, "/");
+  for (absl::string_view segment : absl::StrSplit(inside, '/')) {
+    Claim(segment != "." && segment != "..", "a path goes down only");
+    Claim(!segment.empty() || inside.empty(), "a path has one form");
+  }
+  Claim(target.hidden == HasHiddenSegment(target.path), "what is hidden is seen in the path");
   Claim(target.path.size() <= text.size(), "decoding makes nothing longer");
   Claim(target.query.empty() || target.query[0] == '?', "a query begins with its question mark");
   CheckOpening(target.path);

@@ -2,6 +2,7 @@
 add_knot_test(clock_jump_test knot_parts knot_test_support)
 add_knot_test(hostile_files_test knot_test_support)
 add_knot_test(memory_faults_test knot_parts knot_test_support)
+target_sources(knot_memory_faults_test PRIVATE ${CMAKE_SOURCE_DIR}/knot/tuning_kernel_threads.cc)
 add_knot_test(room_test knot_parts knot_test_support)
 
 # What is tested in Python runs each binary by a test of its own: knot.NAME.KernelThreads, knot.NAME.Bobbin.
