@@ -16,6 +16,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "knot/tls_random.h"
 
 namespace knot {
 namespace {
@@ -109,8 +110,8 @@ std::string ValidityWarning(const X509* certificate, const std::string& file) {
   return "";
 }
 
-// Asked once, of a socket that is not connected: with each connection, where the kernel has no TLS,
-// it might look for a module to load.
+// Asked once, of a socket that is not connected: OpenSSL would ask with each connection, and the
+// kernel, where it has no TLS, might look for a module to load each time.
 bool KernelHasTls() {
   int descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (descriptor < 0) return false;
@@ -197,13 +198,13 @@ SSL_CTX* TlsCertificates::For(absl::string_view host) const {
   return found == by_name_.end() ? Default() : found->second;
 }
 
-TlsContext::TlsContext(const TlsSettings& settings)
-    : settings_(settings), kernel_(settings.kernel && KernelHasTls()) {}
-
 absl::StatusOr<std::unique_ptr<TlsContext>> TlsContext::Load(const TlsSettings& settings) {
   // At exit threads may still be about to end, and would find OpenSSL's state of theirs cleaned up.
   OPENSSL_init_ssl(OPENSSL_INIT_NO_ATEXIT, nullptr);
-  std::unique_ptr<TlsContext> context(new TlsContext(settings));
+  UseKernelRandom();
+  TlsSettings possible = settings;
+  possible.kernel = settings.kernel && KernelHasTls();
+  std::unique_ptr<TlsContext> context(new TlsContext(possible));
   absl::Status status = context->Reload();
   if (!status.ok()) return status;
   return context;

@@ -28,7 +28,7 @@ struct TlsFiles {
 struct TlsSettings {
   std::vector<TlsFiles> files;  // the first is for clients that name no host, or none of ours
   TlsVersion min = TlsVersion::k12;
-  bool kernel = true;  // encrypt in the kernel where it can
+  bool kernel = true;  // encrypt in the kernel; TlsContext asks whether it can
 };
 
 // Certificates as they were loaded together. Immutable.
@@ -80,14 +80,13 @@ class TlsContext {
 
   std::shared_ptr<const TlsCertificates> Current() const;
 
-  // Tells whether connections may be encrypted by the kernel.
-  bool kernel() const { return kernel_; }
+  // Tells whether connections are encrypted by the kernel: it is wanted, and there.
+  bool kernel() const { return settings_.kernel; }
 
  private:
-  explicit TlsContext(const TlsSettings& settings);
+  explicit TlsContext(const TlsSettings& settings) : settings_(settings) {}
 
   const TlsSettings settings_;
-  const bool kernel_;
   mutable std::mutex mutex_;
   std::shared_ptr<const TlsCertificates> current_;
 };

@@ -4,7 +4,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <openssl/bio.h>
-#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <poll.h>
@@ -31,15 +30,14 @@ BIO* NewSocketBio(int socket, bool kernel) {
 
 }  // namespace
 
-TlsSession::~TlsSession() {
-  SSL_free(ssl_);
-  OPENSSL_thread_stop();  // the next connection of this thread may be long in coming
-}
+TlsSession::~TlsSession() { SSL_free(ssl_); }
 
 [[gnu::noinline]] TlsSession::Outcome TlsSession::Handshake(const TlsContext& context,
                                                             int timeout_ms) {
   record_timeout_ms_ = timeout_ms;
   state_ = State::kFailed;
+  Deadline deadline(timeout_ms);
+  if (!Await(POLLIN, deadline)) return Outcome::kFailed;  // until then nothing is taken for it
   // Held until the handshake is over: it looks them up by what the client says.
   std::shared_ptr<const TlsCertificates> certificates = context.Current();
   fcntl(socket_, F_SETFL, O_NONBLOCK);
@@ -56,7 +54,6 @@ TlsSession::~TlsSession() {
     static_cast<TlsSession*>(SSL_get_app_data(ssl))->peer_ended_ = true;
   });
   SSL_set_accept_state(ssl_);
-  Deadline deadline(timeout_ms);
   for (int result; (result = SSL_accept(ssl_)) != 1;) {
     int error = SSL_get_error(ssl_, result);
     if (error != SSL_ERROR_WANT_READ && error != SSL_ERROR_WANT_WRITE) {
@@ -67,10 +64,7 @@ TlsSession::~TlsSession() {
     }
     if (!Await(error == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT, deadline)) return Outcome::kFailed;
   }
-  // What OpenSSL keeps for a thread, its random numbers above all, is for handshakes, and there are
-  // thousands of threads.
-  OPENSSL_thread_stop();
-  SSL_free_buffers(ssl_);  // the first request may be long in coming, too
+  SSL_free_buffers(ssl_);  // the first request may be long in coming
   state_ = State::kOpen;
   return Outcome::kDone;
 }

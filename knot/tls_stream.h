@@ -4,15 +4,16 @@
 // poll(2): a read that waits inside OpenSSL would end only with a whole record, however slowly its
 // bytes come.
 //
-//   state    after                                     next
-//   fresh    construction                              open, or failed
-//   open     the handshake                             ended, or failed
-//   ended    End: the peer was told, by a close_notify what it sends is thrown away
-//   failed   a TLS or socket error, a peer too slow    nothing is sent any more
+//   state    after                                         next
+//   fresh    construction                                  open, or failed
+//   open     the handshake                                 ended, or failed
+//   ended    End: the peer was told so, by close_notify    what it sends is thrown away
+//   failed   a TLS or socket error, a peer too slow        nothing is sent any more
 //
 // T1. No call waits beyond its time-out or pace, whatever part of a record has come.
 // T2. The end of the input counts as such only where the peer has said so by a close_notify.
-// T3. A connection that waits holds no buffer: neither OpenSSL's nor one of ours.
+// T3. A connection that waits holds no buffer, neither OpenSSL's nor one of ours, unless part of a
+//     record has come.
 #ifndef KNOT_TLS_STREAM_H_
 #define KNOT_TLS_STREAM_H_
 

@@ -223,6 +223,43 @@ TEST_F(TlsContextTest, ResumesSessionsAfterAReload) {
   SSL_SESSION_free(session);
 }
 
+// T2.
+TEST_F(TlsContextTest, AnEndThatWasNotAnnouncedIsNone) {
+  TlsSettings settings;
+  settings.files = {Make("a", "DNS:a.test")};
+  std::unique_ptr<TlsContext> context = *TlsContext::Load(settings);
+  for (int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
+    for (bool announced : {true, false}) {
+      int ends[2];
+      ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+      SendBufferPool buffers;
+      LeastRate least;
+      char bytes[100];
+      ssize_t first = -2, second = -2;
+      std::thread server([&] {
+        TlsSession serving(ends[0], buffers, least);
+        ASSERT_EQ(serving.Handshake(*context, 60'000), TlsSession::Outcome::kDone);
+        ASSERT_TRUE(serving.WaitReadable(60'000));
+        first = serving.Receive(bytes, sizeof bytes);
+        ASSERT_TRUE(serving.WaitReadable(60'000));
+        second = serving.Receive(bytes, sizeof bytes);
+        EXPECT_TRUE(serving.End()) << "the client is still told";
+      });
+      TlsClientOptions options;
+      options.max_version = version;
+      TlsClient client(test::Client::Socket{ends[1]}, options);
+      client.Send("abc");
+      if (announced) client.SendRaw(client.CloseNotify());
+      client.CloseSending();
+      server.join();
+      EXPECT_EQ(first, 3);
+      EXPECT_EQ(second, announced ? 0 : -1);
+      EXPECT_TRUE(client.AtEnd()) << client.failure();
+      close(ends[0]);
+    }
+  }
+}
+
 TEST_F(TlsContextTest, IsReloadedWhileConnectionsCome) {
   TlsSettings settings;
   settings.files = {Make("a", "DNS:a.test"), Make("b", "DNS:b.test")};

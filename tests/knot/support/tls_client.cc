@@ -112,14 +112,16 @@ TlsClient::~TlsClient() {
   SSL_CTX_free(context_);
 }
 
-// Sends what has gathered.
-bool TlsClient::Flush() {
+std::string TlsClient::TakeOutput() {
   char* bytes;
   long size = BIO_get_mem_data(out_, &bytes);
-  bool sent = size == 0 || Client::Send(std::string(bytes, size));
+  std::string output(bytes, size);
   (void)BIO_reset(out_);
-  return sent;
+  return output;
 }
+
+// Sends what has gathered.
+bool TlsClient::Flush() { return Client::Send(TakeOutput()); }
 
 // Receives something for OpenSSL to look at.
 bool TlsClient::Feed() {
@@ -153,11 +155,13 @@ bool TlsClient::Handshake() {
 std::string TlsClient::Encrypt(const std::string& bytes) {
   Flush();
   SSL_write(ssl_, bytes.data(), static_cast<int>(bytes.size()));
-  char* sealed;
-  long size = BIO_get_mem_data(out_, &sealed);
-  std::string result(sealed, size);
-  (void)BIO_reset(out_);
-  return result;
+  return TakeOutput();
+}
+
+std::string TlsClient::CloseNotify() {
+  Flush();
+  SSL_shutdown(ssl_);
+  return TakeOutput();
 }
 
 bool TlsClient::Send(const std::string& bytes) { return ready_ && SendRaw(Encrypt(bytes)); }

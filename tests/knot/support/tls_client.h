@@ -60,6 +60,9 @@ class TlsClient : public Client {
   // Returns: what would be sent for `bytes`: one or more records.
   std::string Encrypt(const std::string& bytes);
 
+  // Returns: the record that tells that nothing follows.
+  std::string CloseNotify();
+
   // Sends bytes as they are.
   bool SendRaw(const std::string& bytes) { return Client::Send(bytes); }
 
@@ -80,6 +83,7 @@ class TlsClient : public Client {
  private:
   void Begin(const TlsClientOptions& options, bool handshake);
   bool Flush();
+  std::string TakeOutput();
   bool Feed();
   bool Continue(int result);
 
