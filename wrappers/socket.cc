@@ -60,13 +60,14 @@ void ForEachPassed(const struct msghdr* message, Visit visit) {
   }
 }
 
-// Whoever receives a descriptor sees its real mode, which must be the program's.
+// Whoever receives a descriptor sees its real mode, which must be the program's; but a listening
+// socket, at which threads may be parked, cannot do without.
 void BeforePassing(int fd) {
-  Unmanage(fd);
-  if (Descriptor* d = runtime().descriptors.Find(fd)) {
-    d->Clear(Descriptor::kModeKnown);
-    d->Set(Descriptor::kShared);
-  }
+  Descriptor* d = runtime().descriptors.Find(fd);
+  if (d == nullptr) return;
+  if (d->kind.load(std::memory_order_relaxed) != FileKind::kListening) Unmanage(fd);
+  d->Clear(Descriptor::kModeKnown);
+  d->Set(Descriptor::kShared);
 }
 
 // MSG_ERRQUEUE and MSG_OOB do not wait for what POLLIN says.
