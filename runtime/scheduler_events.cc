@@ -75,7 +75,7 @@ View* Scheduler::ViewOf(int fd) {
     while (Waiter* waiter = view->acceptors) {
       Unqueue(waiter);
       waiter->acceptance->result = -EBADF;
-      Resume(waiter->thread, Wake::kWoken);
+      if (waiter->thread->state == ThreadState::kParked) Resume(waiter->thread, Wake::kWoken);
     }
     view->generation = generation;
     view->ready = View::kRead | View::kWrite;
@@ -317,7 +317,8 @@ void Scheduler::AcceptForWaiters(View* view, int fd, int limit) {
     if (result >= 0) NoteAccepted(fd, static_cast<int>(result), wanted->flags);
     wanted->result = result;
     Unqueue(waiter);
-    Resume(waiter->thread, Wake::kWoken);
+    // One that a signal or its deadline has made ready finds the answer when it runs.
+    if (waiter->thread->state == ThreadState::kParked) Resume(waiter->thread, Wake::kWoken);
     // Out of descriptors or memory, or shut down: each such answer is for one waiter, and the next
     // attempt's business.
     bool shut_down = result == -EINVAL || (view->ready & View::kHangUp) != 0;

@@ -4,7 +4,10 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sched.h>
+#include <signal.h>
+#include <string.h>
 #include <sys/sendfile.h>
+#include <sys/socket.h>
 
 #include <atomic>
 #include <memory>
@@ -391,6 +394,62 @@ TEST(Accepting, BurstOfConnectionsIsTakenByAsManyThreadsWithoutFurtherEvents) {
     clients.push_back(std::move(client));
   }
   threads.clear();
+}
+
+// It is ready by the signal when the connection comes, and must not become ready once more.
+TEST(Accepting, ThreadThatASignalHasWokenGetsTheConnectionThatComesBeforeItRuns) {
+  struct sigaction action = {};
+  action.sa_handler = [](int) {};
+  ASSERT_OK(sigaction(SIGURG, &action, nullptr));
+  for (int round = 0; round < 10; ++round) {
+    conformance::Listener listener;
+    int accepted = 0, interrupted = 0;
+    std::vector<std::unique_ptr<UserThread>> threads;
+    for (int t = 0; t < 4; ++t) {
+      threads.push_back(std::make_unique<UserThread>([&] {
+        Fd fd(accept(listener.fd(), nullptr, nullptr));
+        ++(fd.get() >= 0 ? accepted : interrupted);
+      }));
+    }
+    LetOthersRun();
+    // Past Bobbin, so that nothing is polled until all are interrupted.
+    Fd client(static_cast<int>(bobbin::RawSyscall(SYS_socket, AF_INET, SOCK_STREAM, 0)));
+    ASSERT_EQ(0, bobbin::RawSyscall(SYS_connect, client.get(), listener.address().get(),
+                                    listener.address().size));
+    // The latest comer, who is served first, is not the last to become ready.
+    for (int t = 3; t >= 0; --t) ASSERT_EQ(0, pthread_kill(threads[t]->handle(), SIGURG));
+    RunUntilAPollIsDue();
+    sched_yield();
+    threads.clear();
+    EXPECT_EQ(1, accepted);
+    EXPECT_EQ(3, interrupted);
+  }
+}
+
+// Whoever receives it may take the connection that an event has announced here.
+TEST(Accepting, ListenerThatIsPassedWhileThreadsWaitStaysNonBlocking) {
+  conformance::Listener listener;
+  UserThread server([&] { EXPECT_EQ(-1, accept(listener.fd(), nullptr, nullptr)); });
+  LetOthersRun();
+  Pair channel = conformance::MakeSocketPair();
+  char byte = 'd';
+  iovec part = {&byte, 1};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  msghdr message = {};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  cmsghdr* header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(sizeof(int));
+  int fd = listener.fd();
+  memcpy(CMSG_DATA(header), &fd, sizeof fd);
+  ASSERT_EQ(1, sendmsg(channel.a, &message, 0));
+  EXPECT_NE(0, bobbin::RawSyscall(SYS_fcntl, fd, F_GETFL) & O_NONBLOCK);
+  EXPECT_EQ(0, fcntl(fd, F_GETFL) & O_NONBLOCK);
+  shutdown(fd, SHUT_RDWR);
 }
 
 TEST(Accepting, ConnectionsOfAListenerSharedByTwoSchedulersAreEachAcceptedOnce) {
