@@ -55,6 +55,8 @@ class ClientLimits {
     int connections = 0;
     int rate = 0;   // requests a second
     int burst = 1;  // requests at once, after a pause
+
+    friend bool operator==(const Limits&, const Limits&) = default;
   };
 
   explicit ClientLimits(Limits limits, size_t most_idle = kMostIdle)
@@ -74,6 +76,7 @@ class ClientLimits {
   // time at which it would be full again.
   int64_t TakeRequest(const ClientKey& key, int64_t now_ns);
 
+  const Limits& limits() const { return limits_; }
   size_t idle() const;
   size_t connected() const;
 

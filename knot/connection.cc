@@ -46,10 +46,15 @@ void Connection::Input::MoveTo(size_t offset) {
   begin = offset;
 }
 
-void Connection::Serve() {
+bool Connection::Serve() {
   Next next = Next::kWait;
-  while (next == Next::kWait && WaitForRequest()) next = ServeReceived();
+  while (next == Next::kWait && WaitForRequest()) {
+    if (group_.replaced.load(std::memory_order_relaxed)) [[unlikely]]
+      return true;
+    next = ServeReceived();
+  }
   if (next == Next::kLinger) Linger();
+  return false;
 }
 
 [[gnu::noinline]] void Connection::Decline(int status) {
@@ -92,7 +97,7 @@ Connection::Next Connection::ServeOne(RequestBuffer& buffer, Input& input) {
     if (skipped != kDone) return Refuse(skipped, input.bytes());
     if (input.empty()) return Next::kWait;
   }
-  if (group_.metrics != nullptr) begun_ = MonotonicNs();
+  if (group_.timed) begun_ = MonotonicNs();
 
   size_t head_size = 0;
   // Not on this thread's stack, which is cold: the buffer has just been used.
@@ -358,8 +363,16 @@ PeerAddress Connection::ClientOf(const Request& request) const {
   std::string user;
   if (asked_) user = group_.policy->UserOf(request);
   PeerAddress client = ClientOf(request);
-  group_.log->Append(
-      {client, request_line, status, sent.body_bytes, request.referer, request.user_agent, user});
+  LogLine line{client, request_line};
+  line.status = status;
+  line.bytes = sent.body_bytes;
+  line.referer = request.referer;
+  line.user_agent = request.user_agent;
+  line.host = request.host;
+  line.user = user;
+  line.tls = stream_.TlsVersion();
+  if (group_.timed) line.duration_us = (MonotonicNs() - begun_) / 1000;
+  group_.log->Append(line);
 }
 
 }  // namespace knot

@@ -28,10 +28,12 @@ class Connection {
   Connection(Group& group, Stream& stream, const PeerAddress& peer)
       : group_(group), peer_(peer), stream_(stream), since_(Now().number) {}
 
-  // Serves requests until the connection is of no more use. Leaves the stream open. Throws:
-  // std::bad_alloc; then it is of no more use either.
-  // Blocks: this thread, as long as the client likes within the time-outs.
-  void Serve();
+  // Serves requests until the connection is of no more use, or the group was replaced; then the
+  // caller goes on with the new one. Leaves the stream open. Throws: std::bad_alloc; then it is of
+  // no more use either.
+  // Returns: whether to go on. Blocks: this thread, as long as the client likes within the
+  // time-outs.
+  bool Serve();
 
   // Answers, with `status`, bytes that cannot be understood at all, before any were received.
   // Leaves the stream open. Blocks: as Serve.
@@ -89,7 +91,7 @@ class Connection {
   bool asked_ = false;  // for a name and a password, of the request that is served
   Stream& stream_;
   const Site* site_ = nullptr;  // of the request, once it has begun to be answered
-  int64_t begun_ = 0;           // the request being answered, where the group has metrics
+  int64_t begun_ = 0;           // the request being answered, where the group wants to know
   bool pipelined_ = false;      // requests came before the replies to earlier ones
   const uint32_t since_;        // the second in which it was accepted
 };

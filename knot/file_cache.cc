@@ -544,6 +544,14 @@ void FileCache::Forget(Tree& tree, absl::string_view path, const FileRef& file) 
   nodes_.erase(node);
 }
 
+void FileCache::Clear() {
+  Nodes forgotten;  // dies after the lock
+  std::lock_guard<Lock> lock(mutex_);
+  first_.by_path.clear();
+  for (const auto& tree : others_) tree->by_path.clear();
+  forgotten.swap(nodes_);
+}
+
 FileCache::Counts FileCache::GetCounts() const {
   Counts counts;
   counts.loads = loads_.load();

@@ -148,6 +148,9 @@ class FileCache {
 
   Counts GetCounts() const;
 
+  // Forgets all files. Those being sent stay as long as they are.
+  void Clear();
+
  private:
   // A file in other codings.
   struct Variants {

@@ -8,145 +8,79 @@
 #include <memory>
 #include <mutex>
 #include <utility>
+#include <vector>
 
-#include "absl/container/flat_hash_map.h"
+#include "absl/strings/string_view.h"
 #include "knot/access_log.h"
-#include "knot/buffer_pool.h"
 #include "knot/cidr.h"
+#include "knot/configuration.h"
 #include "knot/file_cache.h"
-#include "knot/listing.h"
 #include "knot/lock.h"
 #include "knot/pace.h"
-#include "knot/request_metrics.h"
-#include "knot/site.h"
+#include "knot/traffic.h"
 
 namespace knot {
 
-// Events since start. Each is one relaxed addition.
-class Counter {
- public:
-  void Add(uint64_t n = 1) { value_.fetch_add(n, std::memory_order_relaxed); }
-  uint64_t Get() const { return value_.load(std::memory_order_relaxed); }
-
- private:
-  std::atomic<uint64_t> value_{0};
-};
-
-struct Counters {
-  Counter requests;     // replies begun, refusals included
-  Counter body_bytes;   // of replies, as far as they were sent
-  Counter refusals;     // replies of status 400 and above
-  Counter cut_short;    // replies that could not be sent whole
-  Counter connections;  // accepted
-  Counter idle_closed;  // closed by the idle time-out
-  Counter health;       // answers to --health, which are in none of the others
-  Counter turned_away;  // closed because their client had as many as it may
-  Counter room_made;    // told to end so that others could be served
-
-  Counter tls_handshakes;  // done
-  Counter tls_resumed;     // of these, those that resumed a session
-  Counter tls_failures;    // connections that did not come through their handshake
-  Counter proxy_refusals;  // connections without the PROXY header they had to begin with
-};
-
-// Knows the sockets of connections, so that those waiting for a request can be told to end.
-class OpenConnections {
- public:
-  // Makes room for so many more connections, so that Add needs no memory: the table does not
-  // survive that it cannot grow.
-  void Reserve(size_t count);
-
-  // Requires: Reserve made room. `door` is a number for where it came from. After EndAll the socket
-  // sees its end at once, as if it had been there.
-  void Add(int socket, int door = 0);
-
-  // Requires: the socket is still open, so that its number cannot have been given to another
-  // connection.
-  void Remove(int socket) {
-    std::lock_guard<Lock> lock(mutex_);
-    sockets_.erase(socket);
-  }
-
-  // Makes every connection see the end of its input. Replies under way, and those to requests
-  // received already, are still sent.
-  void EndAll();
-
-  // Makes connections of `door` that have been silent for `silence_ms`, neither side sending or
-  // acknowledging anything, see the end of their input: those silent longest, up to `count` of
-  // them, none twice.
-  //
-  // Returns: how many. Blocks: never. Source: tcp(7), TCP_INFO; sockets of another kind are never
-  // silent.
-  size_t EndSilent(int door, size_t count, int64_t silence_ms);
-
-  uint64_t size() const {
-    std::lock_guard<Lock> lock(mutex_);
-    return sockets_.size();
-  }
-
- private:
-  struct Open {
-    int door;
-    bool ended;  // by EndSilent
-  };
-
-  mutable Lock mutex_;
-  absl::flat_hash_map<int, Open> sockets_;
-  size_t reserved_ = 0;
-  bool ending_ = false;
-};
-
-// Lets threads that could not accept for want of descriptors or memory try again, one at a time and
-// ever more slowly, until one succeeds.
-class AcceptBackOff {
- public:
-  // Waits before the next try, or not at all once `stopping`. Blocks: this thread, up to 0.1 s for
-  // each thread that waits before it.
-  void Wait(const std::atomic<bool>& stopping);
-
-  // Called after each accept that succeeded. One load where there was no failure.
-  void Succeeded() {
-    if (delay_ms_.load(std::memory_order_relaxed) != 0)
-      delay_ms_.store(0, std::memory_order_relaxed);
-  }
-
- private:
-  std::mutex mutex_;  // held by the thread whose turn it is, while it sleeps
-  std::atomic<int> delay_ms_{0};
-};
-
 class Policy;
 
+// A group under one configuration. A reload makes another in its place.
 struct Group {
-  // `all` outlive the group, as `types` does.
-  Group(const Sites& all, const MimeTypes& types, FileCache::Limits limits)
-      : files(all.first().root, types, std::move(limits)), sites(&all) {
-    for (size_t i = 1; i < all.list().size(); ++i) files.AddRoot(all.list()[i]->root);
-  }
+  // `traffic` outlives the group.
+  Group(Traffic& traffic, std::shared_ptr<const Configuration> all, FileCache::Limits limits);
 
-  BufferPool buffers;
-  SendBufferPool send_buffers;
+  const std::shared_ptr<const Configuration> configuration;
+  BufferPool& buffers;
+  SendBufferPool& send_buffers;
   FileCache files;
-  ListingMemory listings;
-  Counters counters;
-  OpenConnections open;
-  AcceptBackOff back_off;
+  ListingMemory& listings;
+  Counters& counters;
+  OpenConnections& open;
   const Sites* const sites;
-  absl::string_view health;                 // the path of --health; empty: off
-  AccessLog* log = nullptr;                 // null: off
-  std::unique_ptr<RequestMetrics> metrics;  // null: off
-  Policy* policy = nullptr;                 // null: no rules
-  absl::string_view fields;                 // of replies that send no file: lines with their CRLF
+  const absl::string_view health;  // the path of --health; empty: off
+  AccessLog* log = nullptr;        // null: off
+  RequestMetrics* const metrics;   // null: off
+  Policy* const policy;            // null: no rules
+  const absl::string_view fields;  // of replies that send no file: lines with their CRLF
+  bool timed = false;              // the metrics, or the log, want to know how long a request took
   int header_timeout_ms = 0;
   int idle_timeout_ms = 0;
   LeastRate least_sent;  // what a client must take of a reply, and send of a body
   LeastRate least_body;
-  const AddressSet* trusted_proxies = nullptr;  // null: nobody's X-Forwarded-For is believed
-  std::atomic<bool> stopping{false};
-  // Where connections wait while all threads serve, a connection is closed after a reply once it
-  // was served for so long, so that their turn comes.
-  std::atomic<int> crowded_doors{0};
-  uint32_t turn_seconds = 0;
+  const AddressSet* const trusted_proxies;  // null: nobody's X-Forwarded-For is believed
+  std::atomic<bool>& stopping;
+  std::atomic<int>& crowded_doors;
+  uint32_t turn_seconds = 0;          // see crowded_doors
+  std::atomic<bool> replaced{false};  // by a reload: requests that begin now are another's
+};
+
+// The group that is in force, and those before it that requests still use.
+//
+//   state of a group   in force --Replace--> replaced --its last connection lets go--> gone
+//
+//   R1  Whoever got a group may use it as long as it likes.
+//   R2  A request is served by the group that was in force when its first bytes were received, or
+//       by one that came into force meanwhile.
+//   R3  A replaced group gives up the files it holds, but for those that are being sent.
+class GroupSlot {
+ public:
+  explicit GroupSlot(std::shared_ptr<Group> group) : group_(std::move(group)) {}
+
+  // Callers: any thread. Blocks: never.
+  std::shared_ptr<Group> Get() const {
+    std::lock_guard<Lock> lock(mutex_);
+    return group_;
+  }
+
+  // Puts `next` in force.
+  void Replace(std::shared_ptr<Group> next);
+
+  // Returns: how many groups that were replaced are still in use. Callers: that of Replace.
+  size_t InUse();
+
+ private:
+  mutable Lock mutex_;
+  std::shared_ptr<Group> group_;
+  std::vector<std::weak_ptr<Group>> replaced_;
 };
 
 }  // namespace knot

@@ -17,6 +17,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 
 namespace knot {
 namespace {
@@ -89,9 +90,32 @@ absl::StatusOr<int> CountPassed(const ListenAddress& address) {
   return count;
 }
 
+// Returns: the numbers of the sockets that `address` stands for.
+absl::StatusOr<std::vector<int>> NumbersPassed(const ListenAddress& address,
+                                               const std::vector<ListenAddress>& all,
+                                               const Predecessor* predecessor) {
+  std::vector<int> numbers;
+  if (predecessor != nullptr) {
+    for (const std::string& name : predecessor->Names()) {
+      absl::string_view rest = name;
+      int number;
+      if (!absl::ConsumePrefix(&rest, "fd:") || !absl::SimpleAtoi(rest, &number)) continue;
+      bool named = std::any_of(all.begin(), all.end(), [&](const ListenAddress& other) {
+        return other.passed_as == number;
+      });
+      if (!named) numbers.push_back(number);
+    }
+    if (!numbers.empty()) return numbers;
+  }
+  absl::StatusOr<int> count = CountPassed(address);
+  if (!count.ok()) return count.status();
+  for (int i = 0; i < *count; ++i) numbers.push_back(kFirst + i);
+  return numbers;
+}
+
 }  // namespace
 
-absl::Status ResolveInherited(std::vector<ListenAddress>* addresses) {
+absl::Status ResolveInherited(std::vector<ListenAddress>* addresses, Predecessor* predecessor) {
   std::vector<ListenAddress> resolved;
   bool taken = false;
   for (const ListenAddress& address : *addresses) {
@@ -100,22 +124,27 @@ absl::Status ResolveInherited(std::vector<ListenAddress>* addresses) {
       continue;
     }
     if (std::exchange(taken, true)) return Refuse(address, "is given twice");
-    absl::StatusOr<int> count = CountPassed(address);
-    if (!count.ok()) return count.status();
-    for (int i = 0; i < *count; ++i) {
+    absl::StatusOr<std::vector<int>> numbers = NumbersPassed(address, *addresses, predecessor);
+    if (!numbers.ok()) return numbers.status();
+    for (int number : *numbers) {
       resolved.push_back(address);
       resolved.back().systemd = false;
-      resolved.back().descriptor = kFirst + i;
+      resolved.back().passed_as = resolved.back().descriptor = number;
     }
   }
   for (const char* name : {"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"}) unsetenv(name);
   std::vector<int> seen;
   for (ListenAddress& address : resolved) {
-    if (address.descriptor < 0) continue;
-    if (std::count(seen.begin(), seen.end(), address.descriptor) != 0) {
+    if (address.passed_as < 0) continue;
+    if (std::count(seen.begin(), seen.end(), address.passed_as) != 0) {
       return Refuse(address, "is given twice");
     }
-    seen.push_back(address.descriptor);
+    seen.push_back(address.passed_as);
+    if (predecessor != nullptr) {
+      absl::StatusOr<std::vector<int>> taken = predecessor->Take(&address, 1);
+      if (!taken.ok()) return taken.status();
+      if (!taken->empty()) address.descriptor = (*taken)[0];
+    }
     absl::Status status = Describe(&address);
     if (!status.ok()) return status;
   }

@@ -58,7 +58,7 @@ std::string ParseListenAddress(absl::string_view text, ListenAddress* address) {
   if (absl::ConsumePrefix(&text, "fd:")) {
     uint32_t number;
     if (!ParseNumber(text, 1 << 20, &number) || number < 3) return "fd:N needs a number from 3 on";
-    address->descriptor = static_cast<int>(number);
+    address->passed_as = address->descriptor = static_cast<int>(number);
     return "";
   }
   if (ParseIp(text, address)) return "";
@@ -119,7 +119,7 @@ std::string FlagText(const ListenAddress& address) {
 
 std::string AddressText(const ListenAddress& address) {
   if (address.systemd) return "systemd";
-  if (address.descriptor >= 0) return absl::StrCat("fd:", address.descriptor);
+  if (address.passed_as >= 0) return absl::StrCat("fd:", address.passed_as);
   if (!address.path.empty()) return absl::StrCat("unix:", address.path);
   bool ipv6 = absl::StrContains(address.host, ':');
   return absl::StrCat(ipv6 ? "[" : "", address.host, ipv6 ? "]:" : ":", address.port);
@@ -127,13 +127,13 @@ std::string AddressText(const ListenAddress& address) {
 
 std::string AddressUrl(const ListenAddress& address) {
   ListenAddress bound = address;
-  bound.descriptor = -1;
+  bound.passed_as = -1;
   bool ip = !bound.host.empty();
   std::string url = absl::StrCat(address.tls ? "https://"
                                  : ip        ? "http://"
                                              : "",
                                  AddressText(bound), ip ? "/" : "");
-  if (address.descriptor >= 0) absl::StrAppend(&url, " (fd ", address.descriptor, ")");
+  if (address.passed_as >= 0) absl::StrAppend(&url, " (fd ", address.passed_as, ")");
   return url;
 }
 

@@ -22,7 +22,8 @@ struct ListenAddress {
   bool tls = false;
   std::string path = {};  // of a unix socket, or empty
   int mode = kUnixMode;   // of its file
-  int descriptor = -1;    // inherited, or -1
+  int passed_as = -1;     // N of fd:N, or of what systemd has passed; -1: it was not
+  int descriptor = -1;    // the socket, where there is one already, or -1
   bool systemd = false;   // stands for all that systemd has passed
   dev_t device = 0;       // these two identify the unix socket's file that was made, if one was
   ino_t inode = 0;

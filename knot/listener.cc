@@ -44,14 +44,6 @@ SocketAddress ToSocketAddress(const ListenAddress& address) {
   return result;
 }
 
-uint16_t PortOf(int socket) {
-  SocketAddress bound;
-  bound.size = sizeof bound.storage;
-  getsockname(socket, bound.any(), &bound.size);
-  // The port lies at the same place in both families.
-  return ntohs(reinterpret_cast<sockaddr_in*>(&bound.storage)->sin_port);
-}
-
 void Set(int socket, int level, int option, int value) {
   setsockopt(socket, level, option, &value, sizeof value);
 }
@@ -73,8 +65,7 @@ int Bind(const ListenAddress& address, bool shared) {
 
 int StartListening(int descriptor, int send_timeout_s) {
   Set(descriptor, IPPROTO_TCP, TCP_NODELAY, 1);
-  timeval timeout{send_timeout_s, 0};
-  setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout);
+  SetSendTimeout(descriptor, send_timeout_s);
   return listen(descriptor, kBacklog) == 0 ? 0 : -errno;
 }
 
@@ -106,6 +97,19 @@ int ListenShared(ListenAddress* address, int count, int send_timeout_s,
 }
 
 }  // namespace
+
+void SetSendTimeout(int descriptor, int seconds) {
+  timeval timeout{seconds, 0};
+  setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout);
+}
+
+uint16_t PortOf(int descriptor) {
+  SocketAddress bound;
+  bound.size = sizeof bound.storage;
+  getsockname(descriptor, bound.any(), &bound.size);
+  // The port lies at the same place in both families.
+  return ntohs(reinterpret_cast<sockaddr_in*>(&bound.storage)->sin_port);
+}
 
 absl::StatusOr<std::vector<int>> Listen(ListenAddress* address, int count, int send_timeout_s) {
   std::vector<int> descriptors;

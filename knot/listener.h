@@ -2,6 +2,9 @@
 #ifndef KNOT_LISTENER_H_
 #define KNOT_LISTENER_H_
 
+#include <cstdint>
+#include <vector>
+
 #include "absl/status/statusor.h"
 #include "knot/listen_address.h"
 
@@ -19,6 +22,12 @@ namespace knot {
 // Errors:  AlreadyExists the port is busy; others as socket(2), bind(2), listen(2) give them. One
 // line, with the address.
 absl::StatusOr<std::vector<int>> Listen(ListenAddress* address, int count, int send_timeout_s);
+
+// Sets SO_SNDTIMEO, which connections accepted from now on inherit.
+void SetSendTimeout(int descriptor, int seconds);
+
+// Returns: the port that a socket is bound to.
+uint16_t PortOf(int descriptor);
 
 }  // namespace knot
 

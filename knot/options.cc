@@ -1,7 +1,15 @@
 #include "knot/options.h"
 
+#include <unistd.h>
+
+#include <algorithm>
+#include <initializer_list>
+#include <iterator>
+#include <memory>
+
 #include "absl/flags/commandlineflag.h"
 #include "absl/flags/flag.h"
+#include "absl/flags/reflection.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -9,6 +17,7 @@
 #include "absl/strings/str_split.h"
 #include "knot/choice.h"
 #include "knot/command_line.h"
+#include "knot/config_file.h"
 #include "knot/memory_budget.h"
 
 namespace knot {
@@ -134,17 +143,24 @@ ABSL_FLAG(Count, schedulers, {1},
 ABSL_FLAG(Choice<knot::tuning::Accept>, accept, {knot::tuning::Accept::kFavorConnections},
           "which goes first when both are ready: favor_connections or favor_accepts");
 ABSL_FLAG(int, stack_kb, 64, "stack of a thread, in KiB");
-ABSL_FLAG(std::string, access_log, "off",
-          "file for the access log in combined format, - for standard output, or off");
+ABSL_FLAG(std::string, access_log, "off", "file for the access log, - for standard output, or off");
 ABSL_FLAG(int, header_timeout, 10,
           "seconds a client may take to send a request, from its first byte");
 ABSL_FLAG(int, idle_timeout, 60, "seconds a connection may wait for its next request");
 ABSL_FLAG(int, send_timeout, 30, "seconds a client may read nothing of a reply");
-ABSL_FLAG(bool, print_config, false, "print the options in force and exit");
+ABSL_FLAG(bool, print_config, false, "print the options in force as a config file, and exit");
 ABSL_FLAG(bool, stats, false, "print the counters at exit, as SIGUSR1 does at any time");
 
 namespace knot {
 namespace {
+
+// What is made once: sockets, how connections begin, threads, and what they run on and as.
+constexpr absl::string_view kForLife[] = {
+    "accept",     "admin",          "admin_hosts",     "admin_public", "chroot",
+    "kernel_tls", "listen",         "make_room_after", "pid_file",     "poller",
+    "processes",  "proxy_protocol", "sandbox",         "schedulers",   "send",
+    "spawn",      "stack_kb",       "takeover",        "threads",      "user",
+    "workers"};
 
 // Libraries define flags too; Knot's are those of the files knot/options*.cc.
 bool IsKnotFlag(const absl::CommandLineFlag& flag) {
@@ -167,6 +183,7 @@ absl::Status CheckRanges(const Options& options) {
   }
   status.Update(CheckSite(options.site));
   status.Update(CheckPolicy(options.policy));
+  status.Update(CheckOperate(options.operate));
   if (status.ok()) status = CheckMemory(options);
   return status;
 }
@@ -212,32 +229,126 @@ Options OptionsFromFlags() {
   options.tuning.sendfile = SendfileOf(options.send);
   options.site = SiteOptionsFromFlags();
   options.tuning.apart = !options.policy.auth.empty();
+  options.operate = OperateOptionsFromFlags();
+  options.root = options.operate.root;
+  if (options.operate.test_config) options.action = Options::Action::kTestConfig;
+  if (options.operate.print_manual) options.action = Options::Action::kPrintManual;
+  if (options.operate.print_completion) options.action = Options::Action::kPrintCompletion;
   return options;
+}
+
+// Gives every flag its default, from the second call on.
+void ResetFlags() {
+  static auto& defaults = *new std::unique_ptr<absl::FlagSaver>;
+  defaults.reset();
+  defaults = std::make_unique<absl::FlagSaver>();
+}
+
+// The directory to serve may stand on the command line without its flag.
+absl::Status TakeDirectory(Arguments& arguments) {
+  const std::vector<std::string>& directories = arguments.positional;
+  if (directories.empty()) return absl::OkStatus();
+  bool twice = directories.size() > 1;
+  for (const Setting& setting : arguments.settings) twice |= setting.name == "root";
+  if (twice) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("one directory can be served, not also ", directories.back()));
+  }
+  arguments.settings.push_back({"root", directories[0], ""});
+  return absl::OkStatus();
+}
+
+// Sets the flags from the config file that the other places, the first of least weight, name.
+// Returns: what it says.
+absl::StatusOr<std::vector<Setting>> SettingsOfFile(
+    std::initializer_list<const std::vector<Setting>*> places) {
+  std::vector<Setting> settings;
+  std::string file;
+  for (const std::vector<Setting>* place : places) {
+    for (const Setting& setting : *place) {
+      if (setting.name == "config") file = setting.value;
+    }
+  }
+  if (file.empty()) return settings;
+  absl::StatusOr<std::vector<Setting>> read = ReadConfigSettings(file, IsKnotFlag);
+  if (!read.ok()) return read;
+  absl::Status status = Apply(*read, IsKnotFlag);
+  if (!status.ok()) return status;
+  return read;
 }
 
 }  // namespace
 
 absl::StatusOr<Options> ParseCommandLine(int argc, char** argv) {
-  absl::StatusOr<Arguments> arguments = ParseArguments(argc, argv, IsKnotFlag);
+  ResetFlags();
+  absl::StatusOr<Arguments> arguments = ReadArguments(argc, argv, IsKnotFlag);
   if (!arguments.ok()) return arguments.status();
   if (arguments->help || arguments->version) {
     Options options;
     options.action = arguments->help ? Options::Action::kHelp : Options::Action::kVersion;
     return options;
   }
-  const std::vector<std::string>& directories = arguments->positional;
-  Options options = OptionsFromFlags();
-  if (directories.size() > 1) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("one directory can be served, not also ", directories[1]));
+  absl::Status status = TakeDirectory(*arguments);
+  if (!status.ok()) return status;
+  Environment environment = ReadEnvironment(environ, IsKnotFlag);
+  absl::StatusOr<std::vector<Setting>> settings =
+      SettingsOfFile({&environment.settings, &arguments->settings});
+  if (!settings.ok()) return settings.status();
+  for (const std::vector<Setting>* place : {&environment.settings, &arguments->settings}) {
+    status.Update(Apply(*place, IsKnotFlag));
+    settings->insert(settings->end(), place->begin(), place->end());
   }
-  options.root = directories.empty() ? "." : directories[0];
-  absl::Status status = CheckRanges(options);
+  if (!status.ok()) return status;
+  Options options = OptionsFromFlags();
+  for (const absl::CommandLineFlag* flag : FlagsOf(IsKnotFlag)) {
+    options.flag_texts.emplace_back(flag->Name(), flag->CurrentValue());
+  }
+  for (const std::string& variable : environment.unknown) {
+    options.warnings.push_back(absl::StrCat(variable, " in the environment names no flag"));
+  }
+  status = CheckRanges(options);
   absl::StatusOr<TransportOptions> transport = TransportOptionsFromFlags();
   status.Update(transport.status());
   if (status.ok()) status = CheckTransport(*transport, options.listen);
-  if (!status.ok()) return status;
+  if (!status.ok()) return WithPlace(status, *settings);
   options.transport = *std::move(transport);
+  return options;
+}
+
+std::vector<std::string> NeedRestart(const Options& at_start, const Options& now) {
+  std::vector<std::string> names;
+  for (const auto& [name, text] : now.flag_texts) {
+    if (std::find(std::begin(kForLife), std::end(kForLife), name) == std::end(kForLife)) continue;
+    std::pair<std::string, std::string> same(name, text);
+    auto found = std::find(at_start.flag_texts.begin(), at_start.flag_texts.end(), same);
+    if (found == at_start.flag_texts.end()) names.push_back(name);
+  }
+  return names;
+}
+
+absl::Status CheckReload(const Options& at_start, const Options& now) {
+  if (at_start.tuning.apart || !now.tuning.apart) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      "--auth: there was none at the start, when the thread that checks passwords is given its "
+      "place");
+}
+
+Options AfterReload(const Options& at_start, const Options& now) {
+  Options options = now;
+  options.listen = at_start.listen;
+  options.threads = at_start.threads;
+  options.processes = at_start.processes;
+  options.spawn = at_start.spawn;
+  options.send = at_start.send;
+  options.stack_kb = at_start.stack_kb;
+  options.admin = at_start.admin;
+  options.room = at_start.room;
+  options.transport.proxy_protocol = at_start.transport.proxy_protocol;
+  options.transport.tls.kernel = at_start.transport.tls.kernel;
+  options.tuning = at_start.tuning;
+  options.operate.user = at_start.operate.user;
+  options.operate.chroot = at_start.operate.chroot;
+  options.operate.sandbox = at_start.operate.sandbox;
   return options;
 }
 
@@ -251,16 +362,18 @@ std::string HelpText() {
   return text;
 }
 
-std::string ConfigText(const Options& options) {
+std::string ConfigText() {
   std::string text;
   for (const absl::CommandLineFlag* flag : FlagsOf(IsKnotFlag)) {
-    if (flag->Name() == "print_config") continue;
-    std::string start = absl::StrCat("--", flag->Name(), "=");
-    std::string more = absl::StrCat("\n", start);  // of a flag given more than once: a line each
-    absl::StrAppend(&text, start, absl::StrReplaceAll(flag->CurrentValue(), {{"\n", more}}), "\n");
+    if (IsOnlyOnTheCommandLine(flag->Name())) continue;
+    for (const std::string& value : ValuesOf(*flag)) {
+      absl::StrAppend(&text, FormatConfigLine(flag->Name(), value));
+    }
   }
-  return absl::StrCat(text, options.root, "\n");
+  return text;
 }
+
+std::vector<absl::CommandLineFlag*> AllFlags() { return FlagsOf(IsKnotFlag); }
 
 const char* SendName(Send send) { return NameOf(send); }
 

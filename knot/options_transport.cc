@@ -77,9 +77,10 @@ absl::Status CheckTransport(const TransportOptions& options,
   return status;
 }
 
-absl::Status PrepareTransport(const TransportOptions& options, std::vector<ListenAddress>* listen) {
+absl::Status PrepareTransport(const TransportOptions& options, std::vector<ListenAddress>* listen,
+                              Predecessor* predecessor) {
   if (!options.tls.files.empty()) MakeTicketKeys();
-  return ResolveInherited(listen);
+  return ResolveInherited(listen, predecessor);
 }
 
 }  // namespace knot

@@ -12,6 +12,8 @@
 
 namespace knot {
 
+class Predecessor;
+
 struct TransportOptions {
   TlsSettings tls;
   AddressSet proxy_protocol;   // peers that send a PROXY header
@@ -28,9 +30,10 @@ absl::Status CheckTransport(const TransportOptions& options,
                             const std::vector<ListenAddress>& listen);
 
 // Makes ready what processes have in common, before there are several: sockets that were passed to
-// this one, and the keys of TLS tickets. Requires: called once, while there is one thread.
-// Errors: as ResolveInherited.
-absl::Status PrepareTransport(const TransportOptions& options, std::vector<ListenAddress>* listen);
+// this one or to `predecessor`, which may be null, and the keys of TLS tickets. Requires: called
+// once, while there is one thread. Errors: as ResolveInherited.
+absl::Status PrepareTransport(const TransportOptions& options, std::vector<ListenAddress>* listen,
+                              Predecessor* predecessor);
 
 }  // namespace knot
 

@@ -4,12 +4,32 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 namespace knot {
+namespace {
+
+sigset_t OrderSignals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (int number : {SIGTERM, SIGINT, SIGUSR1, SIGHUP, SIGUSR2, SIGIO, SIGCHLD}) {
+    sigaddset(&set, number);
+  }
+  return set;
+}
+
+}  // namespace
+
+void BlockOrderSignals() {
+  signal(SIGPIPE, SIG_IGN);
+  signal(SIGXFSZ, SIG_IGN);  // a log that may not grow is an error of write(2)
+  sigset_t set = OrderSignals();
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+}
 
 Orders Orders::BySignals() {
   Orders orders;
-  sigemptyset(&orders.signals_);
-  for (int number : {SIGTERM, SIGINT, SIGUSR1}) sigaddset(&orders.signals_, number);
+  orders.signals_ = OrderSignals();
   return orders;
 }
 
@@ -19,7 +39,16 @@ Orders Orders::ByPipe(int descriptor) {
   return orders;
 }
 
+void Orders::Keep(Order order) {
+  if (std::find(kept_.begin(), kept_.end(), order) == kept_.end()) kept_.push_back(order);
+}
+
 std::optional<Order> Orders::Next(int timeout_ms) {
+  if (!kept_.empty()) {
+    Order order = kept_.front();
+    kept_.erase(kept_.begin());
+    return order;
+  }
   if (pipe_ < 0) return NextSignal(timeout_ms);
   pollfd wait{ended_ ? -1 : pipe_, POLLIN, 0};  // poll(2) skips -1: only the time is waited for
   if (poll(&wait, 1, timeout_ms) <= 0) return std::nullopt;
@@ -34,8 +63,23 @@ std::optional<Order> Orders::NextSignal(int timeout_ms) {
   timespec timeout{timeout_ms / 1000, timeout_ms % 1000 * 1'000'000L};
   int number =
       timeout_ms < 0 ? sigwaitinfo(&signals_, nullptr) : sigtimedwait(&signals_, nullptr, &timeout);
-  if (number < 0) return std::nullopt;
-  return number == SIGUSR1 ? Order::kStatistics : Order::kStop;
+  switch (number) {
+    case SIGTERM:
+    case SIGINT:
+      return Order::kStop;
+    case SIGUSR1:
+      return Order::kStatistics;
+    case SIGHUP:
+      return Order::kReload;
+    case SIGUSR2:
+      return Order::kHandOver;
+    case SIGIO:
+      return Order::kKnock;
+    case SIGCHLD:
+      return Order::kChild;
+    default:
+      return std::nullopt;
+  }
 }
 
 }  // namespace knot

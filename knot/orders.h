@@ -5,17 +5,32 @@
 #include <signal.h>
 
 #include <optional>
+#include <vector>
 
 namespace knot {
 
 // The values are what goes through the pipe.
-enum class Order : char { kStop = 's', kStatistics = 'c' };
+enum class Order : char {
+  kStop = 's',
+  kStatistics = 'c',
+  kReload = 'r',
+  kHandOver = 'h',  // start another Knot and let it take over
+  kKnock = 'k',     // somebody is at the socket of --takeover
+  kLeave = 'l',     // another has taken over
+  kAlone = 'a',     // of several that had the same sockets this one is left
+  kChild = 'd',     // a process that was started has ended
+};
+
+// Blocks the signals that are orders, and ignores SIGPIPE and SIGXFSZ. Requires: no thread has
+// been made: they inherit the mask, so that signals reach only who waits for them.
+void BlockOrderSignals();
 
 class Orders {
  public:
-  // Takes SIGTERM and SIGINT for kStop, SIGUSR1 for kStatistics.
+  // Takes SIGTERM and SIGINT for kStop, SIGUSR1 for kStatistics, SIGHUP for kReload, SIGUSR2 for
+  // kHandOver, SIGIO for kKnock, SIGCHLD for kChild.
   //
-  // Requires:  all three are blocked in every thread.
+  // Requires:  BlockOrderSignals was called.
   static Orders BySignals();
 
   // Takes them from a pipe. Its end, which is that of the process at its other end, is a kStop,
@@ -26,6 +41,9 @@ class Orders {
   // Returns: nothing where none came, or the wait was interrupted.
   std::optional<Order> Next(int timeout_ms);
 
+  // Has Next() return `order` before others, once however often it is kept.
+  void Keep(Order order);
+
  private:
   Orders() = default;
   std::optional<Order> NextSignal(int timeout_ms);
@@ -33,6 +51,7 @@ class Orders {
   int pipe_ = -1;  // -1: by signals
   bool ended_ = false;
   sigset_t signals_{};
+  std::vector<Order> kept_;
 };
 
 }  // namespace knot

@@ -39,12 +39,16 @@ absl::Status CheckNotServed(const std::string& file, const std::string& root) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Policy>> Policy::Make(const PolicyOptions& options,
-                                                     const std::string& root) {
+                                                     const Sites& sites, const Policy* before) {
   std::unique_ptr<Policy> policy(new Policy());
   if (options.client_connections > 0 || options.client_rate > 0) {
     int burst = options.client_burst > 0 ? options.client_burst : options.client_rate;
-    policy->limits_ = std::make_shared<ClientLimits>(
-        ClientLimits::Limits{options.client_connections, options.client_rate, burst});
+    ClientLimits::Limits limits{options.client_connections, options.client_rate, burst};
+    if (before != nullptr && before->limits_ != nullptr && before->limits_->limits() == limits) {
+      policy->limits_ = before->limits_;
+    } else {
+      policy->limits_ = std::make_shared<ClientLimits>(limits);
+    }
   }
   if (!options.cors.empty()) {
     absl::StatusOr<Cors> cors = CorsOf(options);
@@ -55,8 +59,10 @@ absl::StatusOr<std::unique_ptr<Policy>> Policy::Make(const PolicyOptions& option
     absl::StatusOr<std::vector<AuthRule>> rules = AuthRulesOf(options);
     if (!rules.ok()) return rules.status();
     for (const AuthRule& rule : *rules) {
-      absl::Status status = CheckNotServed(rule.file, root);
-      if (!status.ok()) return status;
+      for (const auto& site : sites.list()) {
+        absl::Status status = CheckNotServed(rule.file, site->directory);
+        if (!status.ok()) return status;
+      }
     }
     absl::StatusOr<std::unique_ptr<BasicAuth>> auth =
         BasicAuth::Start(*std::move(rules), options.auth_realm);

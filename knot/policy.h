@@ -16,6 +16,7 @@
 #include "knot/cors.h"
 #include "knot/options_policy.h"
 #include "knot/request.h"
+#include "knot/site.h"
 
 namespace knot {
 
@@ -23,11 +24,14 @@ namespace knot {
 // any thread.
 class Policy {
  public:
+  // Makes the rules that take the place of those of `before`, or null: where the limits of clients
+  // are the same, they are counted on.
+  //
   // Returns: null where the options ask for no rules.
-  // Errors: one line. InvalidArgument a file of passwords is wrong, or lies below `root`, where it
-  // would be served.
+  // Errors: one line. InvalidArgument a file of passwords is wrong, or lies below the directory of
+  // one of `sites`, where it would be served.
   static absl::StatusOr<std::unique_ptr<Policy>> Make(const PolicyOptions& options,
-                                                      const std::string& root);
+                                                      const Sites& sites, const Policy* before);
 
   Policy(const Policy&) = delete;
   Policy& operator=(const Policy&) = delete;

@@ -8,15 +8,20 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "knot/admin/admin.h"
+#include "knot/confinement.h"
 #include "knot/listener.h"
 #include "knot/tuning.h"
 #include "knot/unix_socket.h"
@@ -24,8 +29,9 @@
 namespace knot {
 namespace {
 
-constexpr int kCannotServe = 2;
-constexpr int kLeastSeconds = 1;  // from one start of a process to its next
+constexpr int kLeastSeconds = 1;                // from one start of a process to its next
+constexpr size_t kMostLeaving = 16;             // for each that serves
+constexpr int kGenerations = kMostLeaving + 2;  // of processes at a time, those that start included
 
 int64_t MonotonicSeconds() {
   timespec now;
@@ -50,53 +56,27 @@ void MakeBlocking(const Part& part, const std::vector<ListenAddress>& addresses)
   }
 }
 
-void Say(const std::string& line) { std::fprintf(stderr, "knot: %s\n", line.c_str()); }
-
-// Descriptor `to` gets what `Receive` reads as the same announcement.
-void Send(const Announcement& announcement, int to) {
-  std::string text = absl::StrCat(announcement.serves ? "+" : "-", announcement.errors);
-  text.push_back('\0');
-  text += announcement.output;
-  for (size_t done = 0; done < text.size();) {
-    ssize_t count = write(to, text.data() + done, text.size() - done);
-    if (count < 0 && errno != EINTR) return;  // nobody is left to be told
-    if (count > 0) done += count;
-  }
-}
-
-// Returns: an announcement without a word where the other end was closed before it.
-Announcement Receive(int from) {
-  std::string text;
-  char part[4096];
-  for (ssize_t count; (count = read(from, part, sizeof part)) != 0;) {
-    if (count > 0) {
-      text.append(part, count);
-    } else if (errno != EINTR) {
-      break;
-    }
-  }
-  Announcement result;
-  size_t end = text.find('\0');
-  if (end == std::string::npos) return result;
-  result.serves = text[0] == '+';
-  result.errors = text.substr(1, end - 1);
-  result.output = text.substr(end + 1);
-  return result;
+// Returns: what it says that is wrong.
+std::string LineOf(const Announcement& said) {
+  absl::string_view line = absl::StripSuffix(said.errors, "\n");
+  absl::ConsumePrefix(&line, "knot: ");
+  return std::string(line);
 }
 
 class Processes {
  public:
-  Processes(const Options& options, const ServePart& serve) : options_(options), serve_(serve) {}
+  Processes(const Options& options, const ServePart& serve, const Invocation& invocation)
+      : at_start_(options), options_(options), serve_(serve), invocation_(invocation) {}
   ~Processes() { CloseSockets(); }
 
   absl::Status OpenSockets();
   absl::Status OpenAdmin();
   // Starts all. Returns: false after a line where one cannot serve; then none is left.
   bool StartAll();
-  // Keeps them running until SIGTERM or SIGINT.
+  // Keeps them running until they are to end.
   void Supervise();
   // Returns: the exit status.
-  int StopAll();
+  int EndAll();
 
  private:
   struct Process {
@@ -110,16 +90,37 @@ class Processes {
   bool Start(Process& process);
   [[noreturn]] void RunChild(const Process& process, int orders, int announcement);
   Announcement Await(Process& process);
+  static void TellOne(const Process& process, Order order);
   void Tell(Order order);
+  void Obey(Order order);
+  void Reload();
+  bool ReplaceAll();
+  void CloseDoorbell(bool unlink_it);
   void Restart();
   // Takes notice of those that have ended. Returns: whether all ended as they should.
   bool Reap(bool stopping);
+  void ReapLeaving();
   bool AllRun() const;
+  bool IsShared(int number) const;
+  int FreeSeat() const;
   void CloseSockets();
 
+  const Options at_start_;
   Options options_;  // the ports as they really are
   const ServePart& serve_;
+  const Invocation& invocation_;
+  ServiceManager manager_{true};
+  PidFile pid_file_;
+  Orders orders_ = Orders::BySignals();
   std::vector<Process> processes_;
+  std::vector<Process> fresh_;        // to take the place of processes_
+  std::vector<Process> leaving_;      // whose place was taken
+  std::vector<Listening> listening_;  // the sockets of all
+  int seats_ = 1;                     // with --admin: how many processes can tell of themselves
+  int doorbell_ = -1;
+  bool served_ = false;
+  std::unique_ptr<Successor> successor_;  // that serves
+  bool stop_ = false;
 };
 
 absl::Status Processes::OpenSockets() {
@@ -133,22 +134,35 @@ absl::Status Processes::OpenSockets() {
   }
   processes_.resize(options_.processes);
   for (ListenAddress& address : options_.listen) {
-    absl::StatusOr<std::vector<int>> opened = Listen(&address, sockets, options_.send_timeout);
+    std::string name = AddressText(address);  // before its port is known
+    absl::StatusOr<std::vector<int>> opened =
+        ListenOrTake(options_.predecessor.get(), &address, sockets, options_.send_timeout);
     if (!opened.ok()) return opened.status();
+    listening_.push_back(ToHandOver(std::move(name), address, *opened));
     for (int i = 0; i < sockets; ++i) {
       Part& part = processes_[i / groups].part;
       if (i % groups == 0) part.sockets.emplace_back();
       part.sockets.back().push_back((*opened)[i]);
     }
   }
-  for (int i = 0; i < options_.processes; ++i) processes_[i].part.number = i + 1;
-  return options_.admin.on ? OpenAdmin() : absl::OkStatus();
+  for (int i = 0; i < options_.processes; ++i) {
+    processes_[i].part.number = i + 1;
+    processes_[i].part.seat = i;
+    processes_[i].part.shared = options_.predecessor != nullptr;
+  }
+  absl::Status status = options_.admin.on ? OpenAdmin() : absl::OkStatus();
+  if (options_.predecessor != nullptr) options_.predecessor->CloseRest();
+  return status;
 }
 
 absl::Status Processes::OpenAdmin() {
-  absl::StatusOr<std::vector<int>> opened = Admin::Listen(&options_.admin, options_.processes);
+  std::string name = Admin::NameOf(options_.admin);  // before its port is known
+  absl::StatusOr<std::vector<int>> opened =
+      Admin::Listen(options_.predecessor.get(), &options_.admin, options_.processes);
   if (!opened.ok()) return opened.status();
-  std::shared_ptr<Board> board = Board::Make(options_.processes);
+  listening_.push_back({std::move(name), *opened});
+  seats_ = options_.processes * (IsConfined(options_) ? kGenerations : 1);
+  std::shared_ptr<Board> board = Board::Make(seats_);
   for (int i = 0; i < options_.processes; ++i) {
     processes_[i].part.sockets.push_back({(*opened)[i]});
     processes_[i].part.board = board;
@@ -159,8 +173,8 @@ absl::Status Processes::OpenAdmin() {
 bool Processes::Start(Process& process) {
   process.started = MonotonicSeconds();
   int orders[2], announcement[2];
-  if (pipe(orders) != 0) return false;
-  bool piped = pipe(announcement) == 0;
+  if (pipe2(orders, O_CLOEXEC) != 0) return false;
+  bool piped = pipe2(announcement, O_CLOEXEC) == 0;
   std::fflush(nullptr);  // what is buffered must not be written twice
   pid_t pid = piped ? fork() : -1;
   if (pid == 0) {
@@ -184,10 +198,15 @@ bool Processes::Start(Process& process) {
 }
 
 void Processes::RunChild(const Process& process, int orders, int announcement) {
+  if (doorbell_ >= 0) close(doorbell_);  // else it would seem to be answered after the first's end
+  for (const std::vector<Process>* all : {&processes_, &fresh_, &leaving_}) {
+    for (const Process& other : *all) {
+      if (other.orders >= 0) close(other.orders);  // else it would not end with the first process
+      if (other.announcement >= 0) close(other.announcement);
+    }
+  }
   for (const Process& other : processes_) {
-    if (other.orders >= 0) close(other.orders);  // else it would not end with the first process
-    if (other.announcement >= 0) close(other.announcement);
-    if (&other == &process) continue;
+    if (other.part.number == process.part.number) continue;
     for (const std::vector<int>& sockets : other.part.sockets) {
       for (int socket : sockets) close(socket);
     }
@@ -195,16 +214,18 @@ void Processes::RunChild(const Process& process, int orders, int announcement) {
   Options options = options_;
   options.threads = options_.threads / options_.processes +
                     (process.part.number <= options_.threads % options_.processes ? 1 : 0);
-  std::exit(serve_(options, process.part, Orders::ByPipe(orders),
-                   [announcement](const Announcement& said) {
-                     Send(said, announcement);
-                     close(announcement);
-                   }));
+  std::exit(serve_(
+      options, process.part, Orders::ByPipe(orders),
+      [announcement](const Announcement& said) {
+        SendAnnouncement(said, announcement);
+        close(announcement);
+      },
+      invocation_));
 }
 
 // Waits until a process that was started has said whether it serves. One that does not is down.
 Announcement Processes::Await(Process& process) {
-  Announcement said = Receive(process.announcement);
+  Announcement said = ReceiveAnnouncement(process.announcement);
   close(process.announcement);
   process.announcement = -1;
   if (said.serves) return said;
@@ -222,48 +243,135 @@ Announcement Processes::Await(Process& process) {
 
 bool Processes::StartAll() {
   Announcement first;
-  bool serve = true;
   for (Process& process : processes_) {
-    if (serve && !Start(process)) {
-      Say(absl::StrCat("process ", process.part.number, " of ", options_.processes,
-                       " could not be started: ", std::strerror(errno)));
-      serve = false;
-    }
+    if (Start(process)) continue;
+    first.errors = absl::StrCat("knot: process ", process.part.number, " of ", options_.processes,
+                                " could not be started: ", std::strerror(errno), "\n");
+    break;
   }
-  bool said = !serve;
+  bool serve = first.errors.empty();
   for (Process& process : processes_) {
     if (process.pid < 0) continue;
     Announcement announcement = Await(process);
+    bool tells = serve && (process.part.number == 1 || !announcement.serves);
     serve = serve && announcement.serves;
-    if (process.part.number == 1) first = announcement;
-    if (!announcement.serves && !std::exchange(said, true)) Print(announcement);
+    if (tells) first = announcement;  // the others say the same
   }
   if (serve) {
-    Print(first);  // the others say the same
-  } else {
-    StopAll();
+    absl::StatusOr<int> doorbell = OpenNamed(options_.operate, pid_file_);
+    serve = doorbell.ok();
+    if (serve) {
+      doorbell_ = *doorbell;
+    } else {
+      first = Refusal(doorbell.status());
+    }
   }
+  serve = AnnounceToPredecessor(options_, {}, &first) && serve;
+  served_ = serve;
+  Print(first);
+  if (!serve) EndAll();
   return serve;
 }
 
 void Processes::Supervise() {
-  sigset_t signals;
-  sigemptyset(&signals);
-  for (int number : {SIGTERM, SIGINT, SIGUSR1, SIGCHLD}) sigaddset(&signals, number);
-  for (;;) {
-    timespec step{kLeastSeconds, 0};
-    int number = AllRun() ? sigwaitinfo(&signals, nullptr) : sigtimedwait(&signals, nullptr, &step);
-    if (number == SIGTERM || number == SIGINT) return;
-    if (number == SIGUSR1) Tell(Order::kStatistics);
+  manager_.Ready();
+  while (!stop_ && successor_ == nullptr) {
+    manager_.WatchdogPassed();
+    std::optional<Order> order =
+        orders_.Next(Shorter(AllRun() ? -1 : kLeastSeconds * 1000, manager_.WatchdogMs()));
+    if (order.has_value()) Obey(*order);
+    if (stop_ || successor_ != nullptr) break;
     Reap(false);
     Restart();
   }
 }
 
+void Processes::Obey(Order order) {
+  switch (order) {
+    case Order::kStop:
+    case Order::kLeave:
+      stop_ = true;
+      break;
+    case Order::kStatistics:
+      Tell(order);
+      break;
+    case Order::kReload:
+      manager_.Reloading();
+      Reload();
+      manager_.Ready();
+      break;
+    case Order::kHandOver:
+    case Order::kKnock:
+      successor_ = HandOverTo(order, doorbell_, invocation_, listening_, orders_, manager_, &stop_);
+      break;
+    case Order::kChild:
+    case Order::kAlone:
+      break;  // Reap() sees which
+  }
+}
+
+// The others read it for themselves; what is wrong with it is said here, once.
+void Processes::Reload() {
+  std::optional<Options> options = ReadAgain(invocation_, at_start_, options_.predecessor);
+  if (!options.has_value()) return;
+  absl::Status status = Server::Check(*options);
+  if (leaving_.size() >= kMostLeaving * processes_.size()) {
+    status =
+        absl::ResourceExhaustedError("too many processes of earlier configurations still send");
+  }
+  if (!status.ok()) return SayNotReloaded(status);
+  Options before = std::exchange(options_, AfterReload(options_, *options));
+  if (!IsConfined(options_)) {
+    Tell(Order::kReload);
+  } else if (!ReplaceAll()) {
+    options_ = before;
+    return;
+  }
+  SayReloaded(at_start_, *options);
+}
+
+// What is confined cannot read its configuration anew, so others are started in its place.
+bool Processes::ReplaceAll() {
+  bool serve = true;
+  for (const Process& process : processes_) {
+    Process& next = fresh_.emplace_back();
+    next.part = process.part;
+    next.part.shared = true;
+    next.part.seat = FreeSeat();
+    if (Start(next)) continue;
+    SayNotReloaded(absl::ErrnoToStatus(errno, "no process could be started"));
+    serve = false;
+    break;
+  }
+  for (Process& process : fresh_) {
+    if (process.pid < 0) continue;
+    Announcement said = Await(process);
+    if (!said.serves && std::exchange(serve, false)) {
+      SayNotReloaded(absl::UnavailableError(LineOf(said)));
+    }
+  }
+  for (size_t i = 0; i < fresh_.size(); ++i) {
+    // Those that serve go when others cannot.
+    Process& goes = serve ? processes_[i] : fresh_[i];
+    if (goes.orders >= 0) TellOne(goes, serve ? Order::kLeave : Order::kStop);
+    if (goes.pid >= 0) leaving_.push_back(goes);
+    if (serve) processes_[i] = fresh_[i];
+  }
+  fresh_.clear();
+  return serve;
+}
+
+void Processes::CloseDoorbell(bool unlink_it) {
+  if (doorbell_ < 0) return;
+  close(std::exchange(doorbell_, -1));
+  if (unlink_it) unlink(at_start_.operate.takeover.c_str());
+}
+
 void Processes::Restart() {
   for (Process& process : processes_) {
     if (process.pid >= 0 || MonotonicSeconds() < process.started + kLeastSeconds) continue;
-    MakeBlocking(process.part, options_.listen);
+    process.part.shared = IsShared(process.part.number);
+    if (!process.part.shared) MakeBlocking(process.part, options_.listen);
     if (Start(process)) {
       Announcement said = Await(process);
       // Its warnings, and what it serves, were said at the first start.
@@ -275,30 +383,77 @@ void Processes::Restart() {
   }
 }
 
-int Processes::StopAll() {
-  sigset_t signals;
-  sigemptyset(&signals);
-  for (int number : {SIGTERM, SIGINT, SIGCHLD}) sigaddset(&signals, number);
+int Processes::EndAll() {
+  if (successor_ == nullptr) manager_.Stopping();
+  CloseDoorbell(successor_ == nullptr);
   CloseSockets();  // those of a process that is down would still take connections
-  Tell(Order::kStop);
+  Tell(successor_ != nullptr ? Order::kLeave : Order::kStop);
   bool well = Reap(true);
-  while (std::any_of(processes_.begin(), processes_.end(),
+  while (!leaving_.empty() ||
+         std::any_of(processes_.begin(), processes_.end(),
                      [](const Process& process) { return process.pid >= 0; })) {
-    int number = sigwaitinfo(&signals, nullptr);
-    if (number == SIGTERM || number == SIGINT) Tell(Order::kStop);
+    std::optional<Order> order = orders_.Next(-1);
+    if (order == Order::kStop || order == Order::kStatistics) Tell(*order);
     well = Reap(true) && well;
   }
   return well ? 0 : 1;
 }
 
+void Processes::TellOne(const Process& process, Order order) {
+  // A pipe that is full, or without a reader, is that of a process that is about to end.
+  if (process.orders >= 0 && write(process.orders, &order, 1) < 0) return;
+}
+
 void Processes::Tell(Order order) {
-  for (const Process& process : processes_) {
-    // A pipe that is full, or without a reader, is that of a process that is about to end.
-    if (process.orders >= 0 && write(process.orders, &order, 1) < 0) continue;
+  for (const std::vector<Process>* all : {&processes_, &leaving_}) {
+    for (const Process& process : *all) TellOne(process, order);
+  }
+}
+
+// Tells whether others than process `number` accept from its sockets, too.
+bool Processes::IsShared(int number) const {
+  if (options_.predecessor != nullptr && !options_.predecessor->Gone(0)) return true;
+  return std::any_of(leaving_.begin(), leaving_.end(),
+                     [number](const Process& one) { return one.part.number == number; });
+}
+
+// Returns: a place at the board that no process has.
+int Processes::FreeSeat() const {
+  for (int seat = 0; seat < seats_; ++seat) {
+    bool taken = false;
+    for (const std::vector<Process>* all : {&processes_, &fresh_, &leaving_}) {
+      taken = taken || std::any_of(all->begin(), all->end(), [seat](const Process& process) {
+                return process.part.seat == seat;
+              });
+    }
+    if (!taken) return seat;
+  }
+  return 0;
+}
+
+void Processes::ReapLeaving() {
+  for (size_t i = 0; i < leaving_.size();) {
+    Process& process = leaving_[i];
+    int status = 0;
+    if (waitpid(process.pid, &status, WNOHANG) != process.pid) {
+      ++i;
+      continue;
+    }
+    if (status != 0) {
+      Say(absl::StrCat("process ", process.part.number, " (", process.pid, ") ",
+                       HowItEnded(status)));
+    }
+    close(process.orders);
+    int number = process.part.number;
+    leaving_.erase(leaving_.begin() + static_cast<std::ptrdiff_t>(i));
+    bool others = std::any_of(leaving_.begin(), leaving_.end(),
+                              [number](const Process& one) { return one.part.number == number; });
+    if (!others) TellOne(processes_[number - 1], Order::kAlone);
   }
 }
 
 bool Processes::Reap(bool stopping) {
+  ReapLeaving();
   bool well = true;
   for (Process& process : processes_) {
     int status = 0;
@@ -320,7 +475,10 @@ bool Processes::AllRun() const {
 }
 
 void Processes::CloseSockets() {
-  for (ListenAddress& address : options_.listen) RemoveUnixFile(&address);
+  bool anothers = successor_ != nullptr || (options_.predecessor != nullptr && !served_);
+  for (ListenAddress& address : options_.listen) {
+    if (!anothers) RemoveUnixFile(&address);
+  }
   for (Process& process : processes_) {
     for (const std::vector<int>& sockets : process.part.sockets) {
       for (int socket : sockets) close(socket);
@@ -331,22 +489,15 @@ void Processes::CloseSockets() {
 
 }  // namespace
 
-void Print(const Announcement& announcement) {
-  std::fputs(announcement.errors.c_str(), stderr);
-  std::fputs(announcement.output.c_str(), stdout);
-  std::fflush(stdout);
-}
-
-int ServeByProcesses(const Options& options, const ServePart& serve) {
-  Processes processes(options, serve);
+int ServeByProcesses(const Options& options, const ServePart& serve, const Invocation& invocation) {
+  Processes processes(options, serve, invocation);
   absl::Status opened = processes.OpenSockets();
   if (!opened.ok()) {
-    Say(std::string(opened.message()));
-    return kCannotServe;
+    return RefuseToServe(options, opened);
   }
-  if (!processes.StartAll()) return kCannotServe;
+  if (!processes.StartAll()) return kExitCannotServe;
   processes.Supervise();
-  return processes.StopAll();
+  return processes.EndAll();
 }
 
 }  // namespace knot

@@ -9,7 +9,12 @@
 //   starting    fork                          it says that it serves, or why it cannot
 //   serving     its announcement              told to stop, or it ends unasked
 //   down        it ended unasked: a line      starting, a second after its last start at the
-//   soonest stopping    SIGTERM or SIGINT to the      gone
+//                                             soonest
+//   leaving     a successor of the first      gone, or stopping
+//               serves; or, where processes
+//               are confined, a reload has
+//               started another in its place
+//   stopping    SIGTERM or SIGINT to the      gone
 //               first, or the end of the first
 #ifndef KNOT_PROCESSES_H_
 #define KNOT_PROCESSES_H_
@@ -17,32 +22,24 @@
 #include <functional>
 #include <string>
 
+#include "knot/announcement.h"
 #include "knot/options.h"
 #include "knot/orders.h"
 #include "knot/server.h"
+#include "knot/service.h"
 
 namespace knot {
 
-// What a process says at its start, once.
-struct Announcement {
-  bool serves = false;
-  std::string errors;  // lines for standard error: warnings, or why it cannot serve
-  std::string output;  // lines for standard output
-};
-
-void Print(const Announcement& announcement);
-
-using Announce = std::function<void(const Announcement&)>;
-
 // Serves until it is ordered to stop. Returns: the exit status.
-using ServePart = std::function<int(const Options&, const Part&, Orders, const Announce&)>;
+using ServePart =
+    std::function<int(const Options&, const Part&, Orders, const Announce&, const Invocation&)>;
 
 // Runs options.processes processes that call `serve`, and sees to it that as many go on.
 //
-// Requires:  options.processes > 1; one thread; SIGTERM, SIGINT, SIGUSR1 and SIGCHLD are blocked.
+// Requires:  one thread; BlockOrderSignals was called.
 // Returns:   the exit status: 0 after a stop; 1 where a process failed at it; 2 where serving could
 //            not begin, after one line on standard error.
-int ServeByProcesses(const Options& options, const ServePart& serve);
+int ServeByProcesses(const Options& options, const ServePart& serve, const Invocation& invocation);
 
 }  // namespace knot
 

@@ -61,12 +61,12 @@ void RoomKeeper::Look(Place& place) const {
   uint32_t waiting = full ? WaitingAt(place.listener) : 0;
   if (place.crowded != (waiting > 0)) {
     place.crowded = waiting > 0;
-    place.group.crowded_doors.fetch_add(place.crowded ? 1 : -1, std::memory_order_relaxed);
+    place.traffic.crowded_doors.fetch_add(place.crowded ? 1 : -1, std::memory_order_relaxed);
   }
   if (!place.crowded) return;
   try {
-    place.group.counters.room_made.Add(
-        place.group.open.EndSilent(place.door, waiting, silence_ms_));
+    place.traffic.counters.room_made.Add(
+        place.traffic.open.EndSilent(place.door, waiting, silence_ms_));
   } catch (const std::bad_alloc&) {
     // Nobody is ended this time.
   }

@@ -5,7 +5,7 @@
 // its queue. Then as many of those served are told to end as wait: the ones that have been silent
 // longest, clients that are slow to send a request among them. A reply under way is still sent,
 // then its connection is closed. And a connection whose client goes on asking is closed after a
-// reply once it has been served for the same time (Group::crowded_doors).
+// reply once it has been served for the same time (Traffic::crowded_doors).
 //
 //   K1  Where no socket is crowded nothing is ended.
 //   K2  No connection is ended that was silent, or was served, for less than the time given.
@@ -25,7 +25,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "knot/group.h"
+#include "knot/traffic.h"
 
 namespace knot {
 
@@ -34,10 +34,10 @@ class RoomKeeper {
   // A listening socket, and who serves what arrives there.
   struct Place {
     int listener;
-    int door;     // its number in group.open
+    int door;     // its number in traffic.open
     int threads;  // the most connections that are served
     const std::atomic<int>& serving;
-    Group& group;
+    Traffic& traffic;
     bool crowded = false;
   };
 

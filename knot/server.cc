@@ -1,59 +1,45 @@
 #include "knot/server.h"
 
-#include <sys/socket.h>
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
 #include <cstdio>
-#include <cstring>
 #include <new>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "knot/clock.h"
-#include "knot/connection.h"
+#include "knot/confinement.h"
 #include "knot/descriptor_limit.h"
-#include "knot/listener.h"
-#include "knot/stream.h"
+#include "knot/policy.h"
+#include "knot/privileges.h"
 #include "knot/threads.h"
+#include "knot/transport.h"
 #include "knot/tuning.h"
 #include "knot/unix_socket.h"
 
 namespace knot {
 namespace {
 
-constexpr uint64_t kSmallFile = 64 * 1024;       // --send=auto keeps files up to this in memory
 constexpr std::chrono::seconds kLogPatience{5};  // for the disk, or whoever reads the pipe
+constexpr size_t kMostReplaced = 16;             // configurations that a connection may still use
 
-// Each host has a directory that stays open.
-int64_t HostRoots(const Options& options) {
-  return static_cast<int64_t>(options.site.hosts.size());
+// Names what may be the reason that a log cannot be opened.
+absl::Status WithSandbox(const absl::Status& status, const Options& options) {
+  bool may_be = absl::IsPermissionDenied(status) && options.operate.sandbox != Sandbox::kOff;
+  if (!may_be) return status;
+  return absl::PermissionDeniedError(
+      absl::StrCat(status.message(), " (--sandbox lets a log be where it was at the start)"));
 }
 
-// Each group has its share, so that groups share nothing.
-FileCache::Limits CacheLimits(const Options& options, int64_t descriptor_limit, int groups) {
-  FileCache::Limits limits;
-  limits.bytes = (int64_t{options.cache_mb} << 20) / options.processes / groups;
-  limits.valid_seconds = options.cache_valid;
-  limits.precompressed = options.precompressed;
-  limits.compress = options.compress;
-  limits.index = options.site.index;
-  limits.descriptors =
-      CachedDescriptors(descriptor_limit, options.threads + HostRoots(options)) / groups;
-  switch (options.send) {
-    case Send::kAuto:
-      limits.in_memory = kSmallFile;
-      break;
-    case Send::kCache:
-      limits.in_memory = limits.bytes / 4;  // one file must not sweep out all others
-      break;
-    default:
-      limits.in_memory = 0;
-  }
-  return limits;
+absl::Status CheckDoors(int threads, int doors) {
+  if (threads >= doors) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--threads=", threads, ": each address and scheduler needs one, so at least ", doors));
 }
 
 }  // namespace
@@ -61,29 +47,36 @@ FileCache::Limits CacheLimits(const Options& options, int64_t descriptor_limit, 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options, const Part& part) {
   std::unique_ptr<Server> server(new Server(options, part));
   server->FitDescriptors();
-  absl::Status status = server->OpenSites();
+  absl::Status status = server->OpenConfiguration();
   if (status.ok()) status = StartClock();
-  if (status.ok() && options.access_log != "off") {
-    absl::StatusOr<std::unique_ptr<AccessLog>> log = AccessLog::Open(options.access_log);
-    if (log.ok()) server->log_ = *std::move(log);
-    status = log.status();
-  }
-  if (status.ok()) status = server->MakeRules();
+  if (status.ok()) status = server->OpenLog(options);
   if (status.ok()) status = server->LoadCertificates();
   if (status.ok()) status = server->OpenDoors();
   if (status.ok()) status = server->StartAdmin();
+  if (status.ok()) status = Confine(options);
   if (status.ok()) status = server->MakeThreads();
   if (status.ok()) status = server->KeepRoom();
   if (status.ok()) return server;
+  server->left_ = options.predecessor != nullptr;  // which goes on with the sockets
   server->Stop();
   if (!server->Stopped()) server.release();  // threads made before the failure still look at it
+  return status;
+}
+
+absl::Status Server::Check(const Options& options) {
+  absl::Status status = Configuration::Open(options, nullptr).status();
+  const TlsSettings& tls = options.transport.tls;
+  if (status.ok() && !tls.files.empty()) status = TlsContext::Load(tls).status();
+  if (options.access_log != "off") status.Update(AccessLog::Check(options.access_log));
+  int doors = tuning::ExpectedGroups(options.tuning) * options.processes *
+              static_cast<int>(options.listen.size());
+  status.Update(CheckDoors(options.threads, doors));
   return status;
 }
 
 Server::~Server() {
   room_keeper_.reset();
   admin_.reset();  // it reads the counters
-  for (const auto& door : doors_) close(door->socket);
 }
 
 // A connection without a descriptor left for the file it asks for is of no use, and threads that
@@ -102,34 +95,37 @@ void Server::FitDescriptors() {
   options_.threads = fitting;
 }
 
-absl::Status Server::OpenSites() {
-  absl::StatusOr<std::unique_ptr<Sites>> sites = Sites::Open(options_.root, options_.site);
-  if (!sites.ok()) return sites.status();
-  sites_ = *std::move(sites);
-  options_.root = sites_->first().directory;
-  absl::StatusOr<std::string> health = ParsePathFlag("health", options_.site.health);
-  if (!health.ok()) return health.status();
-  health_ = *std::move(health);
-  absl::StatusOr<MimeTypes> types =
-      MimeTypes::Load(options_.site.mime_types, options_.site.charset);
-  if (types.ok()) types_ = *std::move(types);
-  return types.status();
+absl::Status Server::OpenConfiguration() {
+  absl::StatusOr<std::shared_ptr<const Configuration>> opened =
+      Configuration::Open(options_, nullptr);
+  if (!opened.ok()) return opened.status();
+  configuration_ = *std::move(opened);
+  options_.root = configuration_->sites->first().directory;
+  return absl::OkStatus();
 }
 
-absl::Status Server::MakeRules() {
-  absl::StatusOr<HeaderRules> headers = HeaderRulesOf(options_.policy);
-  if (!headers.ok()) return headers.status();
-  headers_ = *std::move(headers);
-  absl::StatusOr<std::unique_ptr<Policy>> policy = Policy::Make(options_.policy, options_.root);
-  if (!policy.ok()) return policy.status();
-  policy_ = *std::move(policy);
+// Opens the log, or opens it anew.
+absl::Status Server::OpenLog(const Options& options) {
+  bool on = options.access_log != "off";
+  if (log_ != nullptr) {
+    // Where it is off now, its file must not be kept from whoever wants to remove it.
+    absl::Status status =
+        log_->Reopen(on ? options.access_log : "/dev/null", options.operate.log_format);
+    if (on && !status.ok()) return WithSandbox(status, options);
+  } else if (on) {
+    absl::StatusOr<std::unique_ptr<AccessLog>> log =
+        AccessLog::Open(options.access_log, options.operate.log_format);
+    if (!log.ok()) return WithSandbox(log.status(), options);
+    log_ = *std::move(log);
+    if (!options.operate.user.empty()) {  // who will open it anew, when it is no longer root
+      absl::StatusOr<Identity> user = FindIdentity(options.operate.user);
+      if (user.ok()) log_->GiveTo(user->user, user->group);
+    }
+  }
   return absl::OkStatus();
 }
 
 absl::Status Server::LoadCertificates() {
-  wants_peers_ = log_ != nullptr || !options_.transport.proxy_protocol.empty() ||
-                 !options_.transport.trusted_proxies.empty() ||
-                 (policy_ != nullptr && policy_->NeedsPeers());
   if (options_.transport.tls.files.empty()) return absl::OkStatus();
   absl::StatusOr<std::unique_ptr<TlsContext>> loaded = TlsContext::Load(options_.transport.tls);
   if (!loaded.ok()) return loaded.status();
@@ -139,65 +135,113 @@ absl::Status Server::LoadCertificates() {
   return absl::OkStatus();
 }
 
-absl::Status Server::ReloadCertificates() {
-  return tls_ == nullptr ? absl::OkStatus() : tls_->Reload();
+std::shared_ptr<Group> Server::MakeGroup(Traffic& traffic, const Options& options) const {
+  const TransportOptions& transport = options.transport;
+  auto group = std::make_shared<Group>(
+      traffic, configuration_,
+      CacheLimits(options, *configuration_, descriptor_limit_, tuning::Groups()));
+  group->log = options.access_log == "off" ? nullptr : log_.get();
+  group->timed = group->metrics != nullptr ||
+                 (group->log != nullptr && options.operate.log_format == LogFormat::kJson);
+  group->header_timeout_ms = options.header_timeout * 1000;
+  group->idle_timeout_ms = options.idle_timeout * 1000;
+  group->least_sent = LeastRate(transport.min_send_rate, options.send_timeout);
+  group->least_body = LeastRate(transport.min_body_rate, options.header_timeout);
+  group->turn_seconds = options.room.make_room_after;
+  return group;
+}
+
+bool Server::WantsPeers(const Options& options) const {
+  return options.access_log != "off" || !options.transport.proxy_protocol.empty() ||
+         !options.transport.trusted_proxies.empty() ||
+         (configuration_->policy != nullptr && configuration_->policy->NeedsPeers());
+}
+
+absl::Status Server::Reload(const Options& options) {
+  Options next = AfterReload(options_, options);
+  for (const auto& lane : lanes_) {
+    if (lane->group->InUse() < kMostReplaced) continue;
+    return absl::ResourceExhaustedError(absl::StrCat("requests or connections that wait still use ",
+                                                     kMostReplaced, " earlier configurations"));
+  }
+  absl::StatusOr<std::shared_ptr<const Configuration>> opened =
+      Configuration::Open(next, configuration_.get());
+  if (!opened.ok()) return opened.status();
+  absl::StatusOr<std::shared_ptr<const TlsCertificates>> certificates = nullptr;
+  if (tls_ != nullptr && !next.transport.tls.files.empty()) {
+    certificates = tls_->Read(next.transport.tls);
+    if (!certificates.ok()) return certificates.status();
+  }
+  absl::Status status = OpenLog(next);
+  if (!status.ok()) return status;
+  configuration_ = *std::move(opened);
+  entrance_.wants_peers.store(WantsPeers(next));
+  for (const auto& lane : lanes_) {
+    FileCache::Counts past = lane->group->Get()->files.GetCounts();
+    lane->group->Replace(MakeGroup(lane->traffic, next));
+    lane->traffic.counters.past_loads.Add(past.loads);
+    lane->traffic.counters.past_checks.Add(past.checks);
+  }
+  for (const auto& door : doors_) door->SetSendTimeout(next.send_timeout);
+  if (*certificates != nullptr) {
+    const std::string& warning = (*certificates)->warning();
+    if (!warning.empty()) std::fprintf(stderr, "knot: warning: %s\n", warning.c_str());
+    tls_->Use(*std::move(certificates));
+  }
+  options_.root = configuration_->sites->first().directory;
+  return absl::OkStatus();
 }
 
 absl::Status Server::OpenDoors() {
-  const TransportOptions& transport = options_.transport;
   int groups = tuning::Groups();
-  FileCache::Limits limits = CacheLimits(options_, descriptor_limit_, groups);
-  limits.headers = &headers_;
   for (int i = 0; i < groups; ++i) {
-    groups_.push_back(std::make_unique<Group>(*sites_, types_, limits));
-    groups_[i]->health = health_;
-    groups_[i]->log = log_.get();
-    groups_[i]->policy = policy_.get();
-    groups_[i]->fields = headers_.Every();
-    if (options_.admin.on) groups_[i]->metrics = std::make_unique<RequestMetrics>();
-    groups_[i]->header_timeout_ms = options_.header_timeout * 1000;
-    groups_[i]->idle_timeout_ms = options_.idle_timeout * 1000;
-    groups_[i]->least_sent = LeastRate(transport.min_send_rate, options_.send_timeout);
-    groups_[i]->least_body = LeastRate(transport.min_body_rate, options_.header_timeout);
-    if (!transport.trusted_proxies.empty()) {
-      groups_[i]->trusted_proxies = &transport.trusted_proxies;
-    }
-    groups_[i]->turn_seconds = options_.room.make_room_after;
+    lanes_.push_back(std::make_unique<Lane>());
+    Lane& lane = *lanes_.back();
+    if (options_.admin.on) lane.traffic.metrics = std::make_unique<RequestMetrics>();
+    lane.group = std::make_unique<GroupSlot>(MakeGroup(lane.traffic, options_));
   }
+  entrance_.wants_peers.store(WantsPeers(options_));
   size_t each = part_.sockets.empty() ? groups : part_.sockets[0].size();
   int doors = static_cast<int>(each * options_.listen.size());
-  if (options_.threads < doors) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--threads=", options_.threads,
-                     ": each address and scheduler needs one, so at least ", doors));
-  }
+  absl::Status enough = CheckDoors(options_.threads, doors);
+  if (!enough.ok()) return enough;
   for (size_t address = 0; address < options_.listen.size(); ++address) {
+    std::string name = AddressText(options_.listen[address]);  // before its port is known
     absl::StatusOr<std::vector<int>> sockets = SocketsOf(address, groups);
     if (!sockets.ok()) return sockets.status();
-    for (size_t i = 0; i < sockets->size(); ++i) {
-      // Whoever opened them may have expected another number of groups: none goes without threads.
-      int group = static_cast<int>(i) % groups;
-      int share = (options_.threads + doors - 1 - static_cast<int>(doors_.size())) / doors;
-      groups_[group]->open.Reserve(share);
-      Transport begins;
-      if (!transport.proxy_protocol.empty()) begins.proxies = &transport.proxy_protocol;
-      if (options_.listen[address].tls) begins.tls = tls_.get();
-      doors_.push_back(std::unique_ptr<Door>(
-          new Door{*this, *groups_[group], group, (*sockets)[i], std::counting_semaphore<>(share),
-                   begins, nullptr, static_cast<int>(doors_.size()), share}));
-      if (!options_.listen[address].Shared()) continue;
-      absl::StatusOr<std::unique_ptr<SharedAccept>> shared =
-          SharedAccept::Make((*sockets)[i], options_.send_timeout);
-      if (!shared.ok()) return shared.status();
-      doors_.back()->shared = *std::move(shared);
-    }
+    listening_.push_back(ToHandOver(name, options_.listen[address], *sockets));
+    absl::Status added = AddDoors(address, *sockets, doors);
+    if (!added.ok()) return added;
+  }
+  return absl::OkStatus();
+}
+
+// Makes a door of each socket of an address, of `doors` in all.
+absl::Status Server::AddDoors(size_t address, const std::vector<int>& sockets, int doors) {
+  Transport begins;
+  const AddressSet& proxies = options_.transport.proxy_protocol;
+  if (!proxies.empty()) begins.proxies = &proxies;
+  if (options_.listen[address].tls) begins.tls = tls_.get();
+  for (size_t i = 0; i < sockets.size(); ++i) {
+    // Whoever opened them may have expected another number of groups: none goes without threads.
+    int group = static_cast<int>(i) % static_cast<int>(lanes_.size());
+    int number = static_cast<int>(doors_.size());
+    int share = (options_.threads + doors - 1 - number) / doors;
+    Lane& lane = *lanes_[group];
+    lane.traffic.open.Reserve(share);
+    doors_.push_back(std::make_unique<Door>(*this, entrance_, lane.traffic, *lane.group,
+                                            Door::Place{number, group, share}, sockets[i], begins));
+    if (!options_.listen[address].Shared()) continue;
+    absl::Status shared = doors_.back()->Share(options_.send_timeout);
+    if (!shared.ok()) return shared;
   }
   return absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<int>> Server::SocketsOf(size_t address, int groups) {
   if (!part_.sockets.empty()) return part_.sockets[address];
-  return Listen(&options_.listen[address], groups, options_.send_timeout);
+  return ListenOrTake(options_.predecessor.get(), &options_.listen[address], groups,
+                      options_.send_timeout);
 }
 
 absl::Status Server::StartAdmin() {
@@ -205,8 +249,10 @@ absl::Status Server::StartAdmin() {
   const bool alone = part_.number == 0;
   absl::StatusOr<std::vector<int>> sockets;
   if (alone) {
-    sockets = Admin::Listen(&options_.admin, 1);
+    std::string name = Admin::NameOf(options_.admin);  // before its port is known
+    sockets = Admin::Listen(options_.predecessor.get(), &options_.admin, 1);
     if (!sockets.ok()) return sockets.status();
+    listening_.push_back({std::move(name), *sockets});
   } else {
     sockets = part_.sockets.back();
   }
@@ -216,10 +262,9 @@ absl::Status Server::StartAdmin() {
                          *statistics = TakeStatistics();
                          ReadProcess(statistics);
                        },
-                       [this] { return stopping_.load(); }};
+                       [this] { return entrance_.closed.load(); }};
   absl::StatusOr<std::unique_ptr<Admin>> admin =
-      Admin::Start(options_.admin, (*sockets)[0], {board, alone ? 0 : part_.number - 1, alone},
-                   std::move(source));
+      Admin::Start(options_.admin, (*sockets)[0], {board, part_.seat, alone}, std::move(source));
   if (admin.ok()) admin_ = *std::move(admin);
   return admin.status();
 }
@@ -242,7 +287,8 @@ absl::Status Server::KeepRoom() {
   if (options_.room.make_room_after == 0) return absl::OkStatus();
   std::vector<RoomKeeper::Place> places;
   for (const auto& door : doors_) {
-    places.push_back({door->socket, door->number, door->threads, door->serving, door->group});
+    places.push_back(
+        {door->socket, door->place.number, door->place.threads, door->serving, door->traffic});
   }
   auto keeper = RoomKeeper::Start(std::move(places), options_.room.make_room_after * 1000);
   if (keeper.ok()) room_keeper_ = *std::move(keeper);
@@ -251,7 +297,7 @@ absl::Status Server::KeepRoom() {
 
 absl::Status Server::MakeThread(Door& door, void* (*body)(void*), void* argument) {
   threads_.fetch_add(1);
-  tuning::PlaceNextThread(door.group_index);
+  tuning::PlaceNextThread(door.place.group_index);
   try {
     absl::Status status = StartThread(size_t{1024} * options_.stack_kb, body, argument);
     if (!status.ok()) threads_.fetch_sub(1);
@@ -266,7 +312,9 @@ void* Server::AcceptAndServe(void* argument) {
   Door& door = *static_cast<Door*>(argument);
   Server& server = door.server;
   PeerAddress peer{};
-  for (int socket; (socket = server.Accept(door, &peer)) >= 0;) server.Serve(door, socket, peer);
+  server.entrance_.threads.Enter();
+  for (int socket; (socket = door.Accept(&peer)) >= 0;) server.Serve(door, socket, peer);
+  server.entrance_.threads.Leave();
   server.threads_.fetch_sub(1);
   return nullptr;
 }
@@ -274,7 +322,9 @@ void* Server::AcceptAndServe(void* argument) {
 void* Server::AcceptAndSpawn(void* argument) {
   Door& door = *static_cast<Door*>(argument);
   Server& server = door.server;
+  server.entrance_.threads.Enter();
   server.ServeOnDemand(door);
+  server.entrance_.threads.Leave();
   server.threads_.fetch_sub(1);
   return nullptr;
 }
@@ -283,7 +333,7 @@ void Server::ServeOnDemand(Door& door) {
   for (;;) {
     door.permits.acquire();
     PeerAddress peer{};
-    int socket = Accept(door, &peer);
+    int socket = door.Accept(&peer);
     if (socket < 0) return;
     // For want of memory or threads, as with descriptors, it is served here: so no more is accepted
     // meanwhile.
@@ -317,64 +367,48 @@ void* Server::ServeAccepted(void* argument) {
   return nullptr;
 }
 
-// Returns: a connection, or -1 where the server is stopping.
-int Server::Accept(Door& door, PeerAddress* peer) {
-  for (;;) {
-    socklen_t size = sizeof *peer;
-    bool wanted = wants_peers_;
-    int socket = door.shared != nullptr ? door.shared->Accept(wanted ? peer : nullptr)
-                                        : accept4(door.socket, wanted ? &peer->any : nullptr,
-                                                  wanted ? &size : nullptr, SOCK_CLOEXEC);
-    if (socket >= 0) {
-      door.group.back_off.Succeeded();
-      return socket;
-    }
-    int error = errno;
-    if (stopping_.load()) return -1;
-    // The others, accept(2) says, are of the connection that was to be accepted, not of the server.
-    if (error != EMFILE && error != ENFILE && error != ENOBUFS && error != ENOMEM) continue;
-    if (!said_accept_fails_.test_and_set()) {
-      std::fprintf(stderr, "knot: cannot accept: %s; will accept again when it can\n",
-                   std::strerror(error));
-    }
-    door.group.back_off.Wait(stopping_);
-  }
-}
-
 void Server::Serve(Door& door, int socket, const PeerAddress& peer) {
-  Group& group = door.group;
-  group.counters.connections.Add();
-  group.open.Add(socket, door.number);
+  Traffic& traffic = door.traffic;
+  traffic.counters.connections.Add();
+  traffic.open.Add(socket, door.place.number);
   door.serving.fetch_add(1, std::memory_order_relaxed);
   try {
     if (door.transport.plain()) [[likely]] {
-      ServePlain(group, socket, peer);
+      ServePlain(door.groups, socket, peer);
     } else {
-      ServeBy(door.transport, group, socket, peer);
+      ServeBy(door.transport, door.groups, socket, peer);
     }
   } catch (const std::bad_alloc&) {  // it costs this connection, not the server
-    group.counters.cut_short.Add();
+    traffic.counters.cut_short.Add();
   }
   door.serving.fetch_sub(1, std::memory_order_relaxed);
-  group.open.Remove(socket);
+  traffic.open.Remove(socket);
   close(socket);
 }
 
 void Server::Stop() {
-  stopping_.store(true);
-  for (const auto& group : groups_) group->stopping.store(true);
-  for (const auto& door : doors_) {
-    if (door->shared != nullptr) {
-      door->shared->Stop();
-    } else {
-      shutdown(door->socket, SHUT_RD);  // ends accept(2) in every thread
-    }
-    door->permits.release();
-  }
-  if (part_.sockets.empty()) {  // else whoever opened them sees to it
+  entrance_.closed.store(true);
+  for (const auto& lane : lanes_) lane->traffic.stopping.store(true);
+  for (const auto& door : doors_) door->Close();
+  if (part_.sockets.empty() && !left_) {  // else whoever opened them sees to it
     for (ListenAddress& address : options_.listen) RemoveUnixFile(&address);
   }
-  for (const auto& group : groups_) group->open.EndAll();
+  Remind();
+  for (const auto& lane : lanes_) lane->traffic.open.EndAll();
+}
+
+void Server::Leave() {
+  left_ = true;
+  entrance_.shared.store(true);
+  entrance_.closed.store(true);
+  for (const auto& lane : lanes_) lane->traffic.stopping.store(true);
+  for (const auto& door : doors_) door->Close();
+  if (admin_ != nullptr) admin_->Close();
+  Remind();
+}
+
+void Server::Remind() {
+  if (entrance_.shared.load()) entrance_.threads.Interrupt();
 }
 
 bool Server::CloseLog() {
@@ -382,7 +416,7 @@ bool Server::CloseLog() {
   bool closed = log_->Close(kLogPatience);
   if (!closed) std::fputs("knot: the access log takes no more, its last lines are lost\n", stderr);
   if (uint64_t dropped = log_->dropped()) {
-    std::fprintf(stderr, "knot: the access log is short of %llu lines dropped under load\n",
+    std::fprintf(stderr, "knot: the access log is short of %llu lines, which were dropped\n",
                  static_cast<unsigned long long>(dropped));
   }
   return closed;
@@ -398,7 +432,7 @@ void Server::WriteStatistics(int fd) const {
   text = absl::StrCat("knot: process ", part_.number, " of ", options_.processes, " (", getpid(),
                       ")\n", text);
   int ends[2];
-  if (pipe(ends) == 0) {
+  if (pipe2(ends, O_CLOEXEC) == 0) {
     tuning::WriteStatistics(ends[1]);
     close(ends[1]);
     char part[4096];
@@ -411,8 +445,9 @@ void Server::WriteStatistics(int fd) const {
 Statistics Server::TakeStatistics() const {
   Statistics statistics;
   auto& [totals, levels] = statistics;
-  for (const auto& group : groups_) {
-    const Counters& counters = group->counters;
+  for (const auto& lane : lanes_) {
+    const Traffic& traffic = lane->traffic;
+    const Counters& counters = traffic.counters;
     totals.connections += counters.connections.Get();
     totals.idle_closed += counters.idle_closed.Get();
     totals.turned_away += counters.turned_away.Get();
@@ -426,11 +461,11 @@ Statistics Server::TakeStatistics() const {
     totals.body_bytes += counters.body_bytes.Get();
     totals.refusals += counters.refusals.Get();
     totals.cut_short += counters.cut_short.Get();
-    if (group->metrics != nullptr) group->metrics->AddTo(&totals.counts);
-    levels.open += group->open.size();
-    FileCache::Counts files = group->files.GetCounts();
-    totals.cache_loads += files.loads;
-    totals.cache_checks += files.checks;
+    if (traffic.metrics != nullptr) traffic.metrics->AddTo(&totals.counts);
+    levels.open += traffic.open.size();
+    FileCache::Counts files = lane->group->Get()->files.GetCounts();
+    totals.cache_loads += counters.past_loads.Get() + files.loads;
+    totals.cache_checks += counters.past_checks.Get() + files.checks;
     levels.cache_entries += files.entries;
     levels.cache_bytes += files.bytes;
     levels.cache_descriptors += files.descriptors;
@@ -446,7 +481,7 @@ std::string Server::Summary() const {
       absl::StrJoin(options_.listen, " ", [](std::string* out, const ListenAddress& address) {
         absl::StrAppend(out, AddressUrl(address));
       });
-  size_t others = sites_->list().size() - 1;
+  size_t others = configuration_->sites->list().size() - 1;
   std::string hosts = others == 0 ? "" : absl::StrCat(" and ", others, " by host");
   return absl::StrCat(
       "knot: ", addresses, " serves ", options_.root, hosts, "; ",

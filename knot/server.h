@@ -4,33 +4,32 @@
 
 #include <atomic>
 #include <memory>
-#include <semaphore>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "knot/access_log.h"
 #include "knot/admin/admin.h"
+#include "knot/configuration.h"
+#include "knot/door.h"
 #include "knot/group.h"
-#include "knot/header_rules.h"
-#include "knot/mime_types.h"
 #include "knot/options.h"
-#include "knot/policy.h"
 #include "knot/room_keeper.h"
-#include "knot/shared_accept.h"
-#include "knot/site.h"
 #include "knot/statistics.h"
+#include "knot/takeover.h"
 #include "knot/tls_context.h"
-#include "knot/transport.h"
 
 namespace knot {
 
-// What one process of several is given.
+// What one process of several, or one that takes over, is given.
 struct Part {
   int number = 0;                         // of the process, from 1; 0: it is the only one
   std::vector<std::vector<int>> sockets;  // for each address those that listen; none: opens its own
-  // With --admin: what the processes share, and one more entry of `sockets`, its one socket.
-  std::shared_ptr<Board> board;
+  bool shared = false;                    // the sockets: another process accepts from them, too
+  // With --admin: what the processes share, this one's place there, and one more entry of
+  // `sockets`, its one socket.
+  std::shared_ptr<Board> board = {};
+  int seat = 0;
 };
 
 class Server {
@@ -46,20 +45,40 @@ class Server {
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
+  // Errors: what Start would fail with, as far as can be told without serving.
+  static absl::Status Check(const Options& options);
+
   // Requires: Stopped().
   ~Server();
+
+  // Puts `options` in force for requests that begin from now on, in all that NeedRestart() does not
+  // name, reads the certificates again for connections that come from now on, and opens the access
+  // log anew.
+  //
+  // Errors:  one line for people; then nothing has changed. Callers: one thread at a time. Blocks:
+  // on the disk.
+  absl::Status Reload(const Options& options);
+
+  // Returns: the sockets it accepts from.
+  const std::vector<Listening>& Sockets() const { return listening_; }
+
+  // Tells whether another process accepts from the sockets, too.
+  void SetShared(bool shared) { entrance_.shared.store(shared); }
 
   // Accepts no more, ends the connections that wait for a request, and lets replies under way
   // finish. Never blocks.
   void Stop();
 
+  // Accepts no more, and leaves the sockets to others that have them, too; a connection is closed
+  // after its next reply. Stop() may follow. Never blocks.
+  void Leave();
+
+  // After Stop() or Leave() reminds the threads that still accept. To be called now and then until
+  // Stopped(), ever more seldom: threads are disturbed by it.
+  void Remind();
+
   // Tells whether every thread that served connections has ended.
   bool Stopped() const { return threads_.load() == 0; }
-
-  // Reads the files of --tls again, for the connections that come from then on. Where they are not
-  // good, the old ones stay in use. Blocks: this thread, while they are read. Callers: one thread.
-  // Errors: one line for people, of which file and why.
-  absl::Status ReloadCertificates();
 
   // Writes out the access log and closes it; says how much of it is missing. Requires: Stop() was
   // called. Returns: false where it cannot be written out; the server must then not be destroyed.
@@ -77,21 +96,6 @@ class Server {
   const std::string& Warning() const { return warning_; }
 
  private:
-  // One listening socket and the group whose threads accept from it.
-  struct Door {
-    Server& server;
-    Group& group;
-    int group_index;
-    int socket;
-    std::counting_semaphore<>
-        permits;  // on demand: how many more connections may be served at a time
-    Transport transport;
-    std::unique_ptr<SharedAccept> shared;  // null: the socket is ours alone
-    const int number;                      // of the door
-    const int threads;  // its own, which is the most connections it serves at a time
-    std::atomic<int> serving{0};
-  };
-
   // A connection on its way to the thread made for it.
   struct Accepted {
     Door& door;
@@ -99,19 +103,29 @@ class Server {
     PeerAddress peer;
   };
 
-  Server(const Options& options, const Part& part) : options_(options), part_(part) {}
+  // What goes on in a group, and the group in force.
+  struct Lane {
+    Traffic traffic;
+    std::unique_ptr<GroupSlot> group;
+  };
+
+  Server(const Options& options, const Part& part) : options_(options), part_(part) {
+    entrance_.shared.store(part.shared);
+  }
   void FitDescriptors();
-  absl::Status OpenSites();
-  absl::Status MakeRules();
-  absl::Status OpenDoors();
+  absl::Status OpenConfiguration();
+  absl::Status OpenLog(const Options& options);
   absl::Status LoadCertificates();
+  std::shared_ptr<Group> MakeGroup(Traffic& traffic, const Options& options) const;
+  bool WantsPeers(const Options& options) const;
+  absl::Status OpenDoors();
+  absl::Status AddDoors(size_t address, const std::vector<int>& sockets, int doors);
   absl::StatusOr<std::vector<int>> SocketsOf(size_t address, int groups);
   absl::Status StartAdmin();
   Statistics TakeStatistics() const;
   absl::Status MakeThreads();
   absl::Status KeepRoom();
   absl::Status MakeThread(Door& door, void* (*body)(void*), void* argument);
-  int Accept(Door& door, PeerAddress* peer);
   void Serve(Door& door, int socket, const PeerAddress& peer);
   void ServeOnDemand(Door& door);
   bool ServeByThread(Door& door, int socket, const PeerAddress& peer);
@@ -119,23 +133,20 @@ class Server {
   static void* AcceptAndSpawn(void* door);
   static void* ServeAccepted(void* accepted);
 
+  // Reload changes only what no thread that serves looks at: those see their group.
   Options options_;
   const Part part_;
-  std::unique_ptr<Sites> sites_;
-  std::string health_;
   int64_t descriptor_limit_ = 0;
   std::string warning_;
-  MimeTypes types_;
-  HeaderRules headers_;
-  std::unique_ptr<Policy> policy_;  // null: no rules
-  std::unique_ptr<AccessLog> log_;
-  std::unique_ptr<TlsContext> tls_;  // null: no address is for TLS
-  bool wants_peers_ = false;         // somebody asks where connections come from
-  std::vector<std::unique_ptr<Group>> groups_;
+  std::shared_ptr<const Configuration> configuration_;  // in force
+  std::unique_ptr<AccessLog> log_;                      // null: never was on
+  std::unique_ptr<TlsContext> tls_;                     // null: no address is for TLS
+  std::vector<std::unique_ptr<Lane>> lanes_;
+  Entrance entrance_;
   std::vector<std::unique_ptr<Door>> doors_;
-  std::atomic<int> threads_{0};  // now: those that accept or serve
-  std::atomic<bool> stopping_{false};
-  std::atomic_flag said_accept_fails_;
+  std::vector<Listening> listening_;
+  bool left_ = false;                        // the sockets are another's
+  std::atomic<int> threads_{0};              // now: those that accept or serve
   std::unique_ptr<Admin> admin_;             // null: off
   std::unique_ptr<RoomKeeper> room_keeper_;  // null: no room is made
 };

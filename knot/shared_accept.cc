@@ -8,6 +8,8 @@
 #include <cerrno>
 #include <cstdint>
 
+#include "knot/listener.h"
+
 namespace knot {
 namespace {
 
@@ -29,7 +31,7 @@ SharedAccept::SharedAccept(int socket, int stop_event, int send_timeout_s)
     : socket_(socket),
       stop_event_(stop_event),
       inherits_(!IsUnix(socket)),
-      send_timeout_{send_timeout_s, 0} {}
+      send_timeout_s_(send_timeout_s) {}
 
 SharedAccept::~SharedAccept() { close(stop_event_); }
 
@@ -51,9 +53,7 @@ int SharedAccept::Accept(PeerAddress* peer) {
       if (errno != EAGAIN && errno != EINTR) return -1;
     }
   }
-  if (!inherits_) {
-    setsockopt(accepted, SOL_SOCKET, SO_SNDTIMEO, &send_timeout_, sizeof send_timeout_);
-  }
+  if (!inherits_) knot::SetSendTimeout(accepted, send_timeout_s_.load());
   return accepted;
 }
 

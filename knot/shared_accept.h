@@ -9,8 +9,7 @@
 #ifndef KNOT_SHARED_ACCEPT_H_
 #define KNOT_SHARED_ACCEPT_H_
 
-#include <sys/time.h>
-
+#include <atomic>
 #include <memory>
 #include <mutex>
 
@@ -34,6 +33,9 @@ class SharedAccept {
   // Returns: -1 with ECANCELED after Stop. Blocks: this thread. Callers: any thread.
   int Accept(PeerAddress* peer);
 
+  // Sets the send time-out of sockets accepted from now on, where they do not inherit it.
+  void SetSendTimeout(int seconds) { send_timeout_s_.store(seconds); }
+
   // Ends all Accepts, those to come included. Never blocks.
   void Stop();
 
@@ -43,7 +45,7 @@ class SharedAccept {
   const int socket_;
   const int stop_event_;  // readable once stopped
   const bool inherits_;   // whether accepted sockets have the options of the listening one
-  const timeval send_timeout_;
+  std::atomic<int> send_timeout_s_;
   std::mutex turn_;  // held by the thread that waits in poll(2)
 };
 

@@ -18,14 +18,14 @@ uint64_t Nanoseconds(const timeval& time) {
 std::string StatisticsText(const Statistics& statistics) {
   const Totals& totals = statistics.totals;
   const Levels& levels = statistics.levels;
-  std::string text =
-      absl::StrCat("knot: connections=", totals.connections, " open=", levels.open,
-                   " idle_closed=", totals.idle_closed, " turned_away=", totals.turned_away,
-                   " room_made=", totals.room_made, " threads=", levels.threads, "\nknot: requests=", totals.requests,
-                   " body_bytes=", totals.body_bytes, " refusals=", totals.refusals,
-                   " cut_short=", totals.cut_short, " health=", totals.health,
-                   "\nknot: cache entries=", levels.cache_entries, " bytes=", levels.cache_bytes,
-                   " descriptors=", levels.cache_descriptors, " loads=", totals.cache_loads);
+  std::string text = absl::StrCat(
+      "knot: connections=", totals.connections, " open=", levels.open,
+      " idle_closed=", totals.idle_closed, " turned_away=", totals.turned_away,
+      " room_made=", totals.room_made, " threads=", levels.threads,
+      "\nknot: requests=", totals.requests, " body_bytes=", totals.body_bytes,
+      " refusals=", totals.refusals, " cut_short=", totals.cut_short, " health=", totals.health,
+      "\nknot: cache entries=", levels.cache_entries, " bytes=", levels.cache_bytes,
+      " descriptors=", levels.cache_descriptors, " loads=", totals.cache_loads);
   absl::StrAppend(&text, " checks=", totals.cache_checks, " log_dropped=", totals.log_dropped,
                   "\n");
   if (totals.tls_handshakes + totals.tls_failures + totals.proxy_refusals > 0) {

@@ -40,6 +40,13 @@ void Advance(iovec*& parts, size_t& count, size_t sent) {
 
 }  // namespace
 
+absl::string_view Stream::TlsVersion() const { return tls_ == nullptr ? "" : tls_->version(); }
+
+void Stream::SetLeastSent(const LeastRate& least_sent) {
+  least_sent_ = least_sent;
+  if (tls_ != nullptr) tls_->SetLeastSent(least_sent);
+}
+
 bool Stream::WaitReadable(int timeout_ms) {
   if (tls_ != nullptr) [[unlikely]]
     return tls_->WaitReadable(timeout_ms);

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "absl/strings/string_view.h"
 #include "knot/pace.h"
 
 namespace knot {
@@ -20,14 +21,20 @@ class TlsSession;
 // Each call is answered for a plain connection first; one by TLS goes to TlsSession.
 class Stream {
  public:
-  // Leaves closing `socket` to the caller. `least_sent` outlives the stream, as `tls` does: the
-  // session on this socket, its handshake done, or null.
+  // Leaves closing `socket` to the caller. `tls` outlives the stream: the session on this socket,
+  // its handshake done, or null.
   Stream(int socket, const LeastRate& least_sent, TlsSession* tls = nullptr)
       : socket_(socket), tls_(tls), least_sent_(least_sent) {}
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
 
   int socket() const { return socket_; }
+
+  // Returns: the version of TLS, as "TLSv1.3", or "". Valid as long as the program.
+  absl::string_view TlsVersion() const;
+
+  // Asks this of the client from now on.
+  void SetLeastSent(const LeastRate& least_sent);
 
   // Waits until something can be received, the end or an error included. `timeout_ms` as poll(2).
   // Returns: false after the time-out, or at once where the kernel has no memory to wait.
@@ -56,7 +63,7 @@ class Stream {
 
   const int socket_;
   TlsSession* const tls_;  // null: plain
-  const LeastRate& least_sent_;
+  LeastRate least_sent_;
 };
 
 }  // namespace knot

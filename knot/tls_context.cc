@@ -202,20 +202,23 @@ absl::StatusOr<std::unique_ptr<TlsContext>> TlsContext::Load(const TlsSettings& 
   // At exit threads may still be about to end, and would find OpenSSL's state of theirs cleaned up.
   OPENSSL_init_ssl(OPENSSL_INIT_NO_ATEXIT, nullptr);
   UseKernelRandom();
-  TlsSettings possible = settings;
-  possible.kernel = settings.kernel && KernelHasTls();
-  std::unique_ptr<TlsContext> context(new TlsContext(possible));
-  absl::Status status = context->Reload();
-  if (!status.ok()) return status;
+  std::unique_ptr<TlsContext> context(new TlsContext(settings.kernel && KernelHasTls()));
+  absl::StatusOr<std::shared_ptr<const TlsCertificates>> read = context->Read(settings);
+  if (!read.ok()) return read.status();
+  context->Use(*std::move(read));
   return context;
 }
 
-absl::Status TlsContext::Reload() {
-  absl::StatusOr<std::shared_ptr<const TlsCertificates>> loaded = TlsCertificates::Load(settings_);
-  if (!loaded.ok()) return loaded.status();
+absl::StatusOr<std::shared_ptr<const TlsCertificates>> TlsContext::Read(
+    const TlsSettings& settings) const {
+  TlsSettings possible = settings;
+  possible.kernel = kernel_;
+  return TlsCertificates::Load(possible);
+}
+
+void TlsContext::Use(std::shared_ptr<const TlsCertificates> certificates) {
   std::lock_guard<std::mutex> lock(mutex_);
-  current_.swap(*loaded);  // the old ones end, if at all, when the lock is free again
-  return absl::OkStatus();
+  current_.swap(certificates);  // the old ones end, if at all, when the lock is free again
 }
 
 std::shared_ptr<const TlsCertificates> TlsContext::Current() const {

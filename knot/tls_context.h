@@ -64,29 +64,33 @@ class TlsCertificates {
 // What a server's TLS connections are made from.
 //
 // X1. A connection keeps the certificates that were there when it came.
-// X2. After a Reload that failed, everything is as it was before.
-// X3. A session can be resumed after a Reload, and with another process of the same server: the
+// X2. After a Read that failed, everything is as it was before.
+// X3. A session can be resumed after a Use, and with another process of the same server: the
 //     keys of tickets are made once, and live as long as the server does.
 class TlsContext {
  public:
   // Errors: as TlsCertificates::Load.
   static absl::StatusOr<std::unique_ptr<TlsContext>> Load(const TlsSettings& settings);
 
-  // Reads the files again; connections that come after it get what it found.
+  // Reads the files of `settings`, which may be others than at the start; whether the kernel
+  // encrypts stays as it is.
   //
   // Blocks:  this thread, for as long as reading the files takes. Callers: any thread.
   // Errors:  as TlsCertificates::Load.
-  absl::Status Reload();
+  absl::StatusOr<std::shared_ptr<const TlsCertificates>> Read(const TlsSettings& settings) const;
+
+  // Gives `certificates` to connections that come after it. Callers: any thread.
+  void Use(std::shared_ptr<const TlsCertificates> certificates);
 
   std::shared_ptr<const TlsCertificates> Current() const;
 
   // Tells whether connections are encrypted by the kernel: it is wanted, and there.
-  bool kernel() const { return settings_.kernel; }
+  bool kernel() const { return kernel_; }
 
  private:
-  explicit TlsContext(const TlsSettings& settings) : settings_(settings) {}
+  explicit TlsContext(bool kernel) : kernel_(kernel) {}
 
-  const TlsSettings settings_;
+  const bool kernel_;
   mutable std::mutex mutex_;
   std::shared_ptr<const TlsCertificates> current_;
 };

@@ -69,6 +69,8 @@ TlsSession::~TlsSession() { SSL_free(ssl_); }
   return Outcome::kDone;
 }
 
+const char* TlsSession::version() const { return SSL_get_version(ssl_); }
+
 bool TlsSession::resumed() const { return SSL_session_reused(ssl_) == 1; }
 
 // Waits on the socket. Returns: false after the time-out.

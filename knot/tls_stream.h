@@ -35,7 +35,7 @@ namespace knot {
 // Callers: one thread. The calls that Stream has, too, mean what they mean there.
 class TlsSession {
  public:
-  // `socket` is connected; it is left in non-blocking mode, and open. The other two outlive the
+  // `socket` is connected; it is left in non-blocking mode, and open. `buffers` outlive the
   // session.
   TlsSession(int socket, SendBufferPool& buffers, const LeastRate& least_sent)
       : socket_(socket), buffers_(buffers), least_sent_(least_sent) {}
@@ -52,6 +52,10 @@ class TlsSession {
   // Does the handshake; `timeout_ms` is for all of it, and later for each record from its first
   // byte to its last. Requires: called once, before all else.
   Outcome Handshake(const TlsContext& context, int timeout_ms);
+
+  // Returns: the version of TLS, as "TLSv1.3". Valid as long as the program.
+  const char* version() const;
+  void SetLeastSent(const LeastRate& least_sent) { least_sent_ = least_sent; }
 
   // Tells whether the handshake resumed a session.
   bool resumed() const;
@@ -85,7 +89,7 @@ class TlsSession {
   int record_timeout_ms_ = 0;
   SSL* ssl_ = nullptr;
   SendBufferPool& buffers_;
-  const LeastRate& least_sent_;
+  LeastRate least_sent_;
 };
 
 }  // namespace knot

@@ -22,53 +22,66 @@ Policy* LimitsFor(const Group& group, const PeerAddress& client) {
   return proxy ? nullptr : group.policy;
 }
 
+// Serves requests until the connection is of no more use.
+void ServeRequests(const GroupSlot& groups, std::shared_ptr<Group> group, Stream& stream,
+                   const PeerAddress& client) {
+  while (Connection(*group, stream, client).Serve()) {
+    group = groups.Get();
+    stream.SetLeastSent(group->least_sent);
+  }
+}
+
 // Serves what comes after the PROXY header, if there is one. Not inlined into its caller, nor are
 // the others: the frames below a waiting Connection::Serve are to be small.
-[[gnu::noinline]] void ServeTls(const TlsContext& tls, Group& group, int socket,
-                                const PeerAddress& peer) {
-  Policy::Place place(LimitsFor(group, peer), peer);
-  if (!place.given()) return group.counters.turned_away.Add();
-  TlsSession session(socket, group.send_buffers, group.least_sent);
-  switch (session.Handshake(tls, group.header_timeout_ms)) {
+[[gnu::noinline]] void ServeTls(const TlsContext& tls, const GroupSlot& groups,
+                                std::shared_ptr<Group> group, int socket, const PeerAddress& peer) {
+  Policy::Place place(LimitsFor(*group, peer), peer);
+  if (!place.given()) return group->counters.turned_away.Add();
+  TlsSession session(socket, group->send_buffers, group->least_sent);
+  switch (session.Handshake(tls, group->header_timeout_ms)) {
     case TlsSession::Outcome::kFailed:
-      group.counters.tls_failures.Add();
+      group->counters.tls_failures.Add();
       return;
     case TlsSession::Outcome::kPlainHttp: {
-      group.counters.tls_failures.Add();
-      Stream plain(socket, group.least_sent);
-      Connection(group, plain, peer).Decline(400);
+      group->counters.tls_failures.Add();
+      Stream plain(socket, group->least_sent);
+      Connection(*group, plain, peer).Decline(400);
       return;
     }
     case TlsSession::Outcome::kDone:
       break;
   }
-  group.counters.tls_handshakes.Add();
-  if (session.resumed()) group.counters.tls_resumed.Add();
-  Stream stream(socket, group.least_sent, &session);
-  Connection(group, stream, peer).Serve();
+  group->counters.tls_handshakes.Add();
+  if (session.resumed()) group->counters.tls_resumed.Add();
+  Stream stream(socket, group->least_sent, &session);
+  ServeRequests(groups, std::move(group), stream, peer);
   session.End();
 }
 
 }  // namespace
 
-void ServePlain(Group& group, int socket, const PeerAddress& client) {
-  Policy::Place place(LimitsFor(group, client), client);
-  if (!place.given()) return group.counters.turned_away.Add();
-  Stream stream(socket, group.least_sent);
-  Connection(group, stream, client).Serve();
+void ServePlain(const GroupSlot& groups, int socket, const PeerAddress& client) {
+  std::shared_ptr<Group> group = groups.Get();
+  Policy::Place place(LimitsFor(*group, client), client);
+  if (!place.given()) return group->counters.turned_away.Add();
+  Stream stream(socket, group->least_sent);
+  ServeRequests(groups, std::move(group), stream, client);
 }
 
-void ServeBy(const Transport& transport, Group& group, int socket, const PeerAddress& peer) {
+void ServeBy(const Transport& transport, const GroupSlot& groups, int socket,
+             const PeerAddress& peer) {
   PeerAddress client = peer;
+  std::shared_ptr<Group> group = groups.Get();
   if (transport.proxies != nullptr && transport.proxies->Contains(peer) &&
-      !ReceiveProxyHeader(group, socket, &client)) {
-    group.counters.proxy_refusals.Add();
+      !ReceiveProxyHeader(*group, socket, &client)) {
+    group->counters.proxy_refusals.Add();
     return;
   }
   if (transport.tls != nullptr) {
-    ServeTls(*transport.tls, group, socket, client);
+    ServeTls(*transport.tls, groups, std::move(group), socket, client);
   } else {
-    ServePlain(group, socket, client);
+    group.reset();  // it may be replaced, and is not used here any more
+    ServePlain(groups, socket, client);
   }
 }
 

@@ -19,16 +19,18 @@ struct Transport {
   bool plain() const { return proxies == nullptr && tls == nullptr; }
 };
 
-// Serves one connection that is plain, from its first byte to close. Leaves `socket` open. One of a
-// client that has as many as it may is turned away. Blocks: this thread.
-void ServePlain(Group& group, int socket, const PeerAddress& client);
+// Serves one connection that is plain, from its first byte to close, each request by the group that
+// is in force in `groups`. Leaves `socket` open. One of a client that has as many as it may is
+// turned away. Blocks: this thread.
+void ServePlain(const GroupSlot& groups, int socket, const PeerAddress& client);
 
 // Serves one connection that is not plain, from accept to close. Leaves `socket` open. `peer` is
 // who connected.
 //
 // Blocks: this thread; up to group.header_timeout_ms for the PROXY header, and as long for the
 // handshake, before the connection's own time-outs begin.
-void ServeBy(const Transport& transport, Group& group, int socket, const PeerAddress& peer);
+void ServeBy(const Transport& transport, const GroupSlot& groups, int socket,
+             const PeerAddress& peer);
 
 // Receives the PROXY header, not a byte more, and sets `*peer` to the client it names.
 //

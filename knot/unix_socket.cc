@@ -65,6 +65,13 @@ int BindUnix(ListenAddress* address) {
   return descriptor;
 }
 
+void AdoptUnixFile(ListenAddress* address) {
+  struct stat now;
+  if (lstat(address->path.c_str(), &now) != 0 || !S_ISSOCK(now.st_mode)) return;
+  address->device = now.st_dev;
+  address->inode = now.st_ino;
+}
+
 void RemoveUnixFile(ListenAddress* address) {
   if (address->inode == 0) return;
   struct stat now;

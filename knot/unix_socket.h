@@ -13,9 +13,12 @@ namespace knot {
 // there is something else.
 int BindUnix(ListenAddress* address);
 
-// Removes the file that BindUnix made, unless another has taken its place, or none was made, or it
-// was removed already. Requires: the socket is still open, so that no other file can have its
-// number.
+// Takes the file at address->path for the one that belongs to the socket; sets device and inode.
+void AdoptUnixFile(ListenAddress* address);
+
+// Removes the file that BindUnix made, or that was adopted, unless another has taken its place, or
+// none was made, or it was removed already. Requires: the socket is still open, so that no other
+// file can have its number.
 void RemoveUnixFile(ListenAddress* address);
 
 }  // namespace knot

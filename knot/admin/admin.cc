@@ -1,10 +1,12 @@
 #include "knot/admin/admin.h"
 
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <mutex>
 #include <utility>
 
@@ -13,9 +15,10 @@
 #include "knot/admin/page.h"
 #include "knot/admin/report.h"
 #include "knot/admin/visit.h"
-#include "knot/group.h"
 #include "knot/listener.h"
+#include "knot/shared_accept.h"
 #include "knot/threads.h"
+#include "knot/traffic.h"
 #include "knot/tuning.h"
 
 namespace knot {
@@ -35,15 +38,22 @@ bool MayBeAnswered(const Request& request, const AdminOptions& options) {
 // What the threads share.
 class Admin::Desk {
  public:
-  Desk(const AdminOptions& options, int socket, Seat seat, Source source)
-      : options_(options), socket_(socket), seat_(std::move(seat)), source_(std::move(source)) {
+  Desk(const AdminOptions& options, int socket, std::unique_ptr<SharedAccept> accept, Seat seat,
+       Source source)
+      : options_(options),
+        socket_(socket),
+        accept_(std::move(accept)),
+        seat_(std::move(seat)),
+        source_(std::move(source)) {
     seat_.board->Take(seat_.place);
   }
   ~Desk() { close(socket_); }
 
+  void Close() { accept_->Stop(); }
+
   void End() {
     ending_.store(true);
-    shutdown(socket_, SHUT_RD);  // ends accept(2) in every thread
+    Close();
     std::lock_guard<std::mutex> lock(mutex_);
     source_ = {};
   }
@@ -60,6 +70,7 @@ class Admin::Desk {
 
   const AdminOptions options_;
   const int socket_;
+  const std::unique_ptr<SharedAccept> accept_;  // a Knot that takes over has the socket, too
   std::atomic<bool> ending_{false};
   AcceptBackOff back_off_;
 
@@ -71,11 +82,8 @@ class Admin::Desk {
 
 void Admin::Desk::AnswerAll() {
   for (;;) {
-    int socket = accept4(socket_, nullptr, nullptr, SOCK_CLOEXEC);
-    if (ending_.load()) {
-      if (socket >= 0) close(socket);
-      return;
-    }
+    int socket = accept_->Accept(nullptr);
+    if (socket < 0 && errno == ECANCELED) return;
     if (socket < 0) {
       back_off_.Wait(ending_);
       continue;
@@ -166,10 +174,25 @@ bool Admin::Desk::Publish() {
   return true;
 }
 
-absl::StatusOr<std::vector<int>> Admin::Listen(AdminOptions* options, int count) {
+std::string Admin::NameOf(const AdminOptions& options) {
+  return absl::StrCat("admin ", AddressText(options.address));
+}
+
+absl::StatusOr<std::vector<int>> Admin::Listen(Predecessor* predecessor, AdminOptions* options,
+                                               int count) {
+  if (predecessor != nullptr) {
+    absl::StatusOr<std::vector<int>> taken = predecessor->Take(NameOf(*options), count);
+    if (!taken.ok()) return taken;
+    if (!taken->empty()) {
+      options->address.port = PortOf((*taken)[0]);
+      return taken;
+    }
+  }
   absl::StatusOr<std::vector<int>> sockets = knot::Listen(&options->address, count, kSendSeconds);
   if (!sockets.ok()) return sockets;
-  for (int socket : *sockets) {  // the accepted ones inherit it
+  for (int socket : *sockets) {
+    fcntl(socket, F_SETFL, fcntl(socket, F_GETFL) | O_NONBLOCK);  // for SharedAccept
+    // The accepted ones inherit it.
     setsockopt(socket, SOL_SOCKET, SO_SNDBUF, &kSendBuffer, sizeof kSendBuffer);
   }
   return sockets;
@@ -178,8 +201,13 @@ absl::StatusOr<std::vector<int>> Admin::Listen(AdminOptions* options, int count)
 absl::StatusOr<std::unique_ptr<Admin>> Admin::Start(const AdminOptions& options, int socket,
                                                     Seat seat, Source source) {
   const bool alone = seat.alone;
-  std::unique_ptr<Admin> admin(
-      new Admin(std::make_shared<Desk>(options, socket, std::move(seat), std::move(source))));
+  absl::StatusOr<std::unique_ptr<SharedAccept>> accept = SharedAccept::Make(socket, kSendSeconds);
+  if (!accept.ok()) {
+    close(socket);
+    return accept.status();
+  }
+  std::unique_ptr<Admin> admin(new Admin(std::make_shared<Desk>(
+      options, socket, *std::move(accept), std::move(seat), std::move(source))));
   auto start = [&admin](void (Desk::*work)()) {
     struct Task {
       std::shared_ptr<Desk> desk;
@@ -201,6 +229,8 @@ absl::StatusOr<std::unique_ptr<Admin>> Admin::Start(const AdminOptions& options,
   if (!status.ok()) return status;
   return admin;
 }
+
+void Admin::Close() { desk_->Close(); }
 
 Admin::~Admin() { desk_->End(); }
 

@@ -27,6 +27,7 @@
 #include "knot/admin/board.h"
 #include "knot/options_admin.h"
 #include "knot/statistics.h"
+#include "knot/takeover.h"
 
 namespace knot {
 
@@ -45,13 +46,21 @@ class Admin {
     bool alone = true;  // false: it tells the others of itself each second
   };
 
-  // Opens `count` sockets for it; sets the port where it was 0. Errors: as knot::Listen.
-  static absl::StatusOr<std::vector<int>> Listen(AdminOptions* options, int count);
+  // Opens `count` sockets for it, or takes them from `predecessor`, which may be null; sets the
+  // port where it was 0. Errors: as knot::ListenOrTake.
+  static absl::StatusOr<std::vector<int>> Listen(Predecessor* predecessor, AdminOptions* options,
+                                                 int count);
+
+  // Returns: what the sockets are handed over as. To be called before their port is known.
+  static std::string NameOf(const AdminOptions& options);
 
   // Starts to answer at `socket`, of Listen, which becomes its own.
   // Errors: ResourceExhausted no thread could be made.
   static absl::StatusOr<std::unique_ptr<Admin>> Start(const AdminOptions& options, int socket,
                                                       Seat seat, Source source);
+
+  // Accepts no more, and leaves the socket to others that have it, too. Never blocks.
+  void Close();
 
   Admin(const Admin&) = delete;
   Admin& operator=(const Admin&) = delete;

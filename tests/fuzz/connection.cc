@@ -31,7 +31,7 @@ constexpr size_t kMostPieces = 100;  // that the socket has room for
 
 class Server {
  public:
-  Server() : sites_(*Sites::Open(site_.root(), {})), group_(*sites_, types_, Limits()) {
+  Server() : group_(traffic_, Configure(site_), Limits()) {
     PublishSecond();  // and never again, so that replies do not depend on the time
     group_.header_timeout_ms = group_.idle_timeout_ms = 10'000;
   }
@@ -64,6 +64,12 @@ class Server {
   }
 
  private:
+  static std::shared_ptr<const Configuration> Configure(const fuzz::Site& site) {
+    auto configuration = std::make_shared<Configuration>();
+    configuration->sites = *Sites::Open(site.root(), {});
+    return configuration;
+  }
+
   static FileCache::Limits Limits() {
     FileCache::Limits limits;
     limits.bytes = limits.in_memory = 1 << 20;
@@ -72,8 +78,7 @@ class Server {
   }
 
   const fuzz::Site site_;
-  const std::unique_ptr<Sites> sites_;
-  const MimeTypes types_;
+  Traffic traffic_;
   Group group_;
 };
 

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,24 +19,6 @@
 
 namespace knot {
 namespace {
-
-std::string Escaped(absl::string_view text) {
-  std::string out;
-  AppendEscaped(text, &out);
-  return out;
-}
-
-TEST(AccessLogEscaping, LeavesPlainTextAlone) {
-  EXPECT_EQ(Escaped("GET /a?b=c HTTP/1.1"), "GET /a?b=c HTTP/1.1");
-}
-
-TEST(AccessLogEscaping, WritesADashForNothing) { EXPECT_EQ(Escaped(""), "-"); }
-
-TEST(AccessLogEscaping, EscapesWhatCouldForgeALineOrReachATerminal) {
-  EXPECT_EQ(Escaped("a\"b\\c"), "a\\x22b\\x5Cc");
-  EXPECT_EQ(Escaped("\r\n\t\x1b[31m"), "\\x0D\\x0A\\x09\\x1B[31m");
-  EXPECT_EQ(Escaped(absl::string_view("\0\x7f\xff", 3)), "\\x00\\x7F\\xFF");
-}
 
 constexpr std::chrono::seconds kPatience{60};  // only guards against a hang
 
@@ -113,6 +96,108 @@ TEST_F(AccessLogFile, GivesUpClosingWhenTheReaderIsStuck) {
 TEST_F(AccessLogFile, IsNoFifoWithoutAReader) {
   ASSERT_EQ(mkfifo((directory_ / "log").c_str(), 0600), 0);
   EXPECT_FALSE(AccessLog::Open(directory_ / "log").ok());
+}
+
+TEST_F(AccessLogFile, GoesOnInAnotherFileWhenOpenedAnew) {
+  auto log = AccessLog::Open(directory_ / "one");
+  ASSERT_TRUE(log.ok());
+  (*log)->Append({peer_, "GET /before HTTP/1.1", 200});
+  for (int i = 0; i < 6000 && test::ReadFile(directory_ / "one").empty(); ++i) usleep(10'000);
+  EXPECT_FALSE((*log)->Reopen("/no/such/directory/log", LogFormat::kJson).ok());
+  ASSERT_TRUE((*log)->Reopen(directory_ / "unused", LogFormat::kCombined).ok());
+  ASSERT_TRUE((*log)->Reopen(directory_ / "two", LogFormat::kJson).ok());
+  (*log)->Append({peer_, "GET /after HTTP/1.1", 200});
+  EXPECT_TRUE((*log)->Close(kPatience));
+  EXPECT_EQ(test::ReadFile(directory_ / "one").find("192.0.2.1 - - ["), 0u);
+  EXPECT_EQ(test::ReadFile(directory_ / "one").find("/after"), std::string::npos);
+  EXPECT_EQ(test::ReadFile(directory_ / "two").find("{\"time\":\""), 0u);
+  EXPECT_NE(test::ReadFile(directory_ / "two").find("\"/after\""), std::string::npos);
+}
+
+TEST_F(AccessLogFile, DoesNotWaitForAStuckReaderToBeOpenedAnew) {
+  ASSERT_EQ(mkfifo((directory_ / "log").c_str(), 0600), 0);
+  int reader = open((directory_ / "log").c_str(), O_RDONLY | O_NONBLOCK);
+  auto log = AccessLog::Open(directory_ / "log");
+  ASSERT_TRUE(log.ok());
+  std::string agent(1000, 'a');
+  for (int i = 0; i < 500; ++i) (*log)->Append({peer_, "GET / HTTP/1.1", 200, 0, "", agent});
+  EXPECT_TRUE((*log)->Reopen(directory_ / "file", LogFormat::kCombined).ok());
+  close(reader);
+  (*log)->Append({peer_, "GET /last HTTP/1.1", 200});
+  EXPECT_TRUE((*log)->Close(kPatience));
+  EXPECT_NE(test::ReadFile(directory_ / "file").find("/last"), std::string::npos);
+}
+
+TEST_F(AccessLogFile, CountsEveryLineTheDiskHasNoRoomFor) {
+  testing::internal::CaptureStderr();
+  auto log = AccessLog::Open("/dev/full");
+  ASSERT_TRUE(log.ok());
+  for (int i = 0; i < 3; ++i) {
+    (*log)->Append({peer_, "GET / HTTP/1.1", 200});
+    uint64_t lines = i + 1;
+    for (int j = 0; j < 6000 && (*log)->dropped() < lines; ++j) usleep(10'000);
+    EXPECT_EQ((*log)->dropped(), lines);
+  }
+  ASSERT_TRUE((*log)->Reopen(directory_ / "log", LogFormat::kCombined).ok());
+  (*log)->Append({peer_, "GET /saved HTTP/1.1", 200});
+  EXPECT_TRUE((*log)->Close(kPatience));
+  EXPECT_EQ((*log)->dropped(), 3u);
+  EXPECT_NE(test::ReadFile(directory_ / "log").find("/saved"), std::string::npos);
+  EXPECT_EQ(testing::internal::GetCapturedStderr(),
+            "knot: the access log cannot be written: No space left on device; its lines are "
+            "dropped\n"
+            "knot: the access log is written again; 3 lines were dropped\n");
+}
+
+// A disk of four pages that is filled and emptied by somebody else.
+TEST_F(AccessLogFile, GoesOnWithAWholeLineWhenTheDiskHasRoomAgain) {
+  std::string disk = directory_ / "disk";
+  ASSERT_EQ(mkdir(disk.c_str(), 0700), 0);
+  if (mount("knot-test", disk.c_str(), "tmpfs", 0, "size=16384") != 0) {
+    GTEST_SKIP() << "only root mounts";
+  }
+  {
+    testing::internal::CaptureStderr();
+    auto log = AccessLog::Open(disk + "/log");
+    ASSERT_TRUE(log.ok());
+    test::WriteFile(disk + "/other", std::string(8192, 'x'));
+    // Together more than is left, in one piece, so that the disk ends within a line.
+    std::string agent(1000, 'a');
+    for (int i = 0; i < 20; ++i) (*log)->Append({peer_, "GET /lost HTTP/1.1", 200, 0, "", agent});
+    for (int i = 0; i < 6000 && (*log)->dropped() == 0; ++i) usleep(10'000);
+    uint64_t dropped = (*log)->dropped();
+    std::string before = test::ReadFile(disk + "/log");
+    ASSERT_FALSE(before.empty());
+    EXPECT_NE(before.back(), '\n');
+    ASSERT_EQ(unlink((disk + "/other").c_str()), 0);
+    (*log)->Append({peer_, "GET /kept HTTP/1.1", 200, 0, "", "short"});
+    EXPECT_TRUE((*log)->Close(kPatience));
+    EXPECT_EQ((*log)->dropped(), dropped);
+    std::string after = test::ReadFile(disk + "/log");
+    ASSERT_EQ(after.substr(0, before.size() + 13), before + "\n192.0.2.1 - ");
+    EXPECT_NE(after.find("\"GET /kept HTTP/1.1\" 200 0 \"-\" \"short\"\n"), std::string::npos);
+    uint64_t whole = 0;
+    for (size_t at = before.find('\n'); at != std::string::npos; at = before.find('\n', at + 1)) {
+      ++whole;
+    }
+    EXPECT_EQ(whole + dropped, 20u);  // A2
+    testing::internal::GetCapturedStderr();
+  }
+  EXPECT_EQ(umount(disk.c_str()), 0);
+}
+
+TEST(AccessLogOpening, TellsBeforehandWhatItWouldFailWith) {
+  test::TempDirectory directory;
+  test::WriteFile(directory / "file", "");
+  EXPECT_TRUE(AccessLog::Check("-").ok());
+  EXPECT_TRUE(AccessLog::Check(directory / "file").ok());
+  EXPECT_TRUE(AccessLog::Check(directory / "new").ok());
+  for (const std::string& name :
+       {directory.path(), directory / "none/new", directory / "file/new", std::string()}) {
+    EXPECT_FALSE(AccessLog::Check(name).ok()) << name;
+  }
+  struct stat stat;
+  EXPECT_NE(::stat((directory / "new").c_str(), &stat), 0);
 }
 
 TEST(AccessLogOpening, ReportsWhatCannotBeOpened) {

@@ -345,7 +345,7 @@ TEST(Admin, AsksNothingOfTheServerAfterItsEnd) {
   ASSERT_TRUE(StartClock().ok());
   AdminOptions options = Options("127.0.0.1");
   options.address.port = 0;
-  absl::StatusOr<std::vector<int>> sockets = Admin::Listen(&options, 1);
+  absl::StatusOr<std::vector<int>> sockets = Admin::Listen(nullptr, &options, 1);
   ASSERT_TRUE(sockets.ok());
   std::atomic<int> calls{0};
   absl::StatusOr<std::unique_ptr<Admin>> admin =

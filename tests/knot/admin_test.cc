@@ -456,7 +456,7 @@ TEST_P(AdminAddress, ShowsItsFlags) {
   for (const char* flag : {"admin", "admin_public", "admin_hosts"}) {
     EXPECT_NE(help.Output().find(std::string("\n  --") + flag), std::string::npos) << flag;
   }
-  for (const char* line : {"--admin=[::1]:9\n", "--admin_public=false\n", "--admin_hosts=a,b\n"}) {
+  for (const char* line : {"admin = [::1]:9\n", "admin_public = false\n", "admin_hosts = a,b\n"}) {
     EXPECT_NE(config.Output().find(line), std::string::npos) << line;
   }
 }

@@ -60,6 +60,8 @@ TEST_P(CommandLine, RefusesWrongFlagsAndValues) {
   ExpectOneLineAndStatus2({"--header_timeout=0"}, "--header_timeout=0");
   ExpectOneLineAndStatus2({"--idle_timeout=x"}, "--idle_timeout=x");
   ExpectOneLineAndStatus2({"--send_timeout=100"}, "--send_timeout=100");
+  ExpectOneLineAndStatus2({"--drain_timeout=0"}, "--drain_timeout=0");
+  ExpectOneLineAndStatus2({"--log_format=xml"}, "combined, json");
   ExpectOneLineAndStatus2({"--print_config=perhaps"}, "--print_config=perhaps");
   ExpectOneLineAndStatus2({"--access_log="}, "--access_log=");
   ExpectOneLineAndStatus2({"one", "two"}, "not also two");
@@ -92,20 +94,44 @@ TEST_P(CommandLine, ListsItsFlagsAndNoOthers) {
   Result result = Run({"--help"});
   EXPECT_EQ(result.status, 0);
   EXPECT_EQ(result.err, "");
-  for (const char* flag : {"accept",       "access_log",    "auth",
-                           "auth_realm",   "cache_control", "cache_mb",
-                           "cache_valid",  "client_burst",  "client_connections",
-                           "client_rate",  "cors",          "cors_headers",
-                           "cors_max_age", "header",        "header_timeout",
-                           "idle_timeout", "listen",        "memory_mb",
-                           "nosniff",      "poller",        "print_config",
-                           "processes",    "schedulers",    "send",
-                           "send_timeout", "spawn",         "stack_kb",
-                           "stats",        "threads",       "version",
+  for (const char* flag : {"accept",       "access_log",     "auth",
+                           "auth_realm",   "cache_control",  "cache_mb",
+                           "cache_valid",  "client_burst",   "client_connections",
+                           "client_rate",  "config",         "cors",
+                           "cors_headers", "cors_max_age",   "drain_timeout",
+                           "header",       "header_timeout", "idle_timeout",
+                           "listen",       "log_format",     "memory_mb",
+                           "nosniff",      "poller",         "print_config",
+                           "processes",    "root",           "schedulers",
+                           "send",         "send_timeout",   "spawn",
+                           "stack_kb",     "stats",          "takeover",
+                           "test_config",  "threads",        "version",
                            "workers"}) {
     EXPECT_NE(result.out.find(std::string("\n  --") + flag), std::string::npos) << flag;
   }
   EXPECT_EQ(result.out.find("flagfile"), std::string::npos);
+}
+
+TEST_P(CommandLine, DescribesEveryFlagInTheManualAndToShells) {
+  std::string help = Run({"--help"}).out;
+  std::vector<std::string> flags;
+  for (size_t at = help.find("\n  --"); at != std::string::npos; at = help.find("\n  --", at + 1)) {
+    flags.push_back(help.substr(at + 5, help.find_first_of(" \n", at + 5) - at - 5));
+  }
+  EXPECT_GT(flags.size(), 20u);
+  for (const auto& [argument, before] :
+       std::vector<std::pair<std::string, std::string>>{{"--print_manual", ".BR \\-\\-"},
+                                                        {"--print_completion=bash", "--"},
+                                                        {"--print_completion=zsh", "--"},
+                                                        {"--print_completion=fish", "-l "}}) {
+    Result result = Run({argument});
+    EXPECT_EQ(result.status, 0) << result.err;
+    EXPECT_EQ(result.err, "");
+    for (const std::string& flag : flags) {
+      EXPECT_NE(result.out.find(before + flag), std::string::npos) << argument << " " << flag;
+    }
+  }
+  ExpectOneLineAndStatus2({"--print_completion=csh"}, "none, bash, zsh, fish");
 }
 
 TEST_P(CommandLine, PrintsItsVersion) {
@@ -119,8 +145,9 @@ TEST_P(CommandLine, PrintsTheConfigurationInForce) {
                        "--listen=[::1]:2", "--workers=auto", "--nostats", "dir"});
   EXPECT_EQ(result.status, 0);
   EXPECT_EQ(result.err, "");
-  for (const char* line : {"--threads=7\n", "--send=cache\n", "--listen=127.0.0.1:1,[::1]:2\n",
-                           "--workers=auto\n", "--stats=false\n", "--cache_mb=64\n", "\ndir\n"}) {
+  for (const char* line :
+       {"threads = 7\n", "send = cache\n", "listen = 127.0.0.1:1\nlisten = [::1]:2\n",
+        "workers = auto\n", "stats = false\n", "cache_mb = 64\n", "root = dir\n"}) {
     EXPECT_NE(result.out.find(line), std::string::npos) << line << result.out;
   }
 }

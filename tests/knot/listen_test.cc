@@ -300,7 +300,8 @@ TEST_P(Listening, PrintsItsAddressesAsTheyAreGiven) {
       GetParam(), {"--print_config", "--listen=unix:/a/b,mode=0600", "--listen=http://[::1]:1",
                    "--listen=unix:/c", "--listen=fd:7", "--listen=systemd"});
   EXPECT_EQ(process.WaitForExit(), 0);
-  EXPECT_NE(process.Output().find("\n--listen=unix:/a/b,mode=0600,[::1]:1,unix:/c,fd:7,systemd\n"),
+  EXPECT_NE(process.Output().find("\nlisten = unix:/a/b,mode=0600\nlisten = [::1]:1\n"
+                                  "listen = unix:/c\nlisten = fd:7\nlisten = systemd\n"),
             std::string::npos)
       << process.Output();
 }

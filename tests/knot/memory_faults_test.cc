@@ -68,7 +68,8 @@ size_t OpenDescriptors() {
 
 class MemoryFaults : public testing::Test {
  protected:
-  MemoryFaults() : sites_(*Sites::Open(directory_.path(), {})), root_(sites_->first().root) {
+  MemoryFaults()
+      : configuration_(Configure(directory_.path())), root_(configuration_->sites->first().root) {
     PublishSecond();
     test::WriteFile(directory_ / "text.txt", kText);
     test::WriteFile(directory_ / "text.txt.br", "as if it were compressed");
@@ -76,12 +77,23 @@ class MemoryFaults : public testing::Test {
     test::WriteFile(directory_ / "big", kBig);
     test::WriteFile(directory_ / "d/index.html", kText);
   }
+  static std::shared_ptr<const Configuration> Configure(const std::string& root) {
+    auto configuration = std::make_shared<Configuration>();
+    configuration->sites = *Sites::Open(root, {});
+    return configuration;
+  }
+
   // A group as a server has it, with nothing cached.
-  std::unique_ptr<Group> NewGroup() {
-    auto group = std::make_unique<Group>(*sites_, types_, Limits());
+  std::shared_ptr<Group> NewGroup() {
+    auto traffic = std::make_shared<Traffic>();
+    auto group = std::make_unique<Group>(*traffic, configuration_, Limits());
     group->header_timeout_ms = group->idle_timeout_ms = 10'000;
     group->open.Reserve(8);
-    return group;
+    Group* it = group.get();
+    // Both die together, the traffic last.
+    return {it, [traffic, own = std::shared_ptr<Group>(std::move(group))](Group*) mutable {
+              own.reset();
+            }};
   }
 
   // Serves a client that sends `request` and nothing more; after `allocations` one fails.
@@ -123,9 +135,9 @@ class MemoryFaults : public testing::Test {
   }
 
   test::TempDirectory directory_;
-  const std::unique_ptr<Sites> sites_;
+  const std::shared_ptr<const Configuration> configuration_;
   const int root_;
-  MimeTypes types_;
+  const MimeTypes types_;
 };
 
 std::string Request(const std::string& target, const std::string& fields = "") {
@@ -158,7 +170,7 @@ TEST_F(MemoryFaults, CostOneConnectionAtMost) {
     int64_t allocations = 0;
     for (; failed; ++allocations) {
       SCOPED_TRACE(allocations);
-      std::unique_ptr<Group> group = NewGroup();
+      std::shared_ptr<Group> group = NewGroup();
       std::string got = WithoutBoundary(Serve(*group, request, allocations, &failed));
       bool whole = got == right;
       bool error = got.starts_with("HTTP/1.1 503 ");

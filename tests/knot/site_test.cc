@@ -467,9 +467,9 @@ TEST_P(Site, PrintsEachValueOfARepeatedFlagOnALineOfItsOwn) {
                                      "--error_page=404=/a", "--index=a,b", "--listing=on", "."});
   EXPECT_EQ(process.WaitForExit(), 0);
   for (const char* lines :
-       {"\n--host=a,b=/x,y\n--host=c=/z\n", "\n--error_page=404=/a\n", "\n--index=a,b\n",
-        "\n--listing=on\n", "\n--dotfiles=false\n", "\n--spa=off\n", "\n--health=off\n",
-        "\n--mime_types=off\n", "\n--charset=utf-8\n"}) {
+       {"\nhost = a,b=/x,y\nhost = c=/z\n", "\nerror_page = 404=/a\n", "\nindex = a,b\n",
+        "\nlisting = on\n", "\ndotfiles = false\n", "\nspa = off\n", "\nhealth = off\n",
+        "\nmime_types = off\n", "\ncharset = utf-8\n"}) {
     EXPECT_NE(process.Output().find(lines), std::string::npos) << lines << process.Output();
   }
 }

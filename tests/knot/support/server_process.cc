@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -39,6 +40,7 @@ void Pass(const std::vector<int>& high) {
   argv.push_back(nullptr);
   dup2(open(out.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600), STDOUT_FILENO);
   dup2(open(err.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600), STDERR_FILENO);
+  unsetenv("KNOT_BINARIES");  // of ours, and no flag of Knot's
   for (int& fd : passed) fd = fcntl(fd, F_DUPFD, kHighest);
   for (int fd = kFirstPassed; fd < kHighest; ++fd) close(fd);
   if (!passed.empty()) Pass(passed);
@@ -141,6 +143,16 @@ bool ServerProcess::WaitForError(const std::string& text) const {
     usleep(kStepUs);
   }
   return false;
+}
+
+void AdoptOrphans() { prctl(PR_SET_CHILD_SUBREAPER, 1); }
+
+void EndChildren() {
+  std::string self = std::to_string(getpid());
+  std::istringstream children(ReadFile("/proc/" + self + "/task/" + self + "/children"));
+  for (pid_t child; children >> child;) kill(child, SIGKILL);
+  while (waitpid(-1, nullptr, 0) > 0) {
+  }
 }
 
 std::vector<std::string> Binaries() {

@@ -71,6 +71,11 @@ class ServerProcess {
   int status_ = 0;
 };
 
+// Has processes whose parent has ended become children of this one, and ends all children there
+// are. For tests in which a server starts another.
+void AdoptOrphans();
+void EndChildren();
+
 // The binaries every claim about the server is tested on: KNOT_BINARIES in the environment,
 // separated by ':', else those that were built. Each may be followed by flags of its own, and may
 // be another server, which answers as Knot does.
