@@ -41,8 +41,8 @@ endif()
 
 # knot/ and wrappers/launcher/ install the programs.
 if(TARGET knot AND TARGET bobbin)
-  # The installed knot finds the libbobbin installed with it, wherever the prefix is.
+  # The installed knot finds the libbobbin installed with it, wherever the prefix is; of the package's, its own.
   file(RELATIVE_PATH lib_from_bin /${CMAKE_INSTALL_BINDIR} /${CMAKE_INSTALL_LIBDIR})
-  set_target_properties(knot PROPERTIES INSTALL_RPATH "$ORIGIN/${lib_from_bin}")
+  set_target_properties(knot PROPERTIES INSTALL_RPATH "$ORIGIN/${lib_from_bin};$ORIGIN/../lib/knot")
 endif()
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})

@@ -22,6 +22,7 @@ expect 0 'Usage: ./dev COMMAND' --help
 expect 2 "unknown command 'sevre'; commands: serve build" sevre
 expect 2 "unknown benchmark 'speed'; benchmarks: cost" bench speed
 expect 2 'which benchmark? cost' bench
+expect 2 "unexpected 'knot'; usage: ./dev package" package knot
 expect 2 "unknown preset 'fast'; presets: release" build --preset fast
 expect 2 "unknown preset 'fast'; presets: release" test --preset=fast
 expect 2 "unknown preset ''" build --preset
