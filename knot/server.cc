@@ -393,6 +393,7 @@ void Server::Stop() {
   if (part_.sockets.empty() && !left_) {  // else whoever opened them sees to it
     for (ListenAddress& address : options_.listen) RemoveUnixFile(&address);
   }
+  if (admin_ != nullptr && entrance_.shared.load()) admin_->Close();
   Remind();
   for (const auto& lane : lanes_) lane->traffic.open.EndAll();
 }

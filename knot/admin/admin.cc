@@ -49,11 +49,15 @@ class Admin::Desk {
   }
   ~Desk() { close(socket_); }
 
-  void Close() { accept_->Stop(); }
+  void Close() {
+    left_.store(true);
+    accept_->Stop();
+  }
 
   void End() {
     ending_.store(true);
-    Close();
+    if (!left_.load()) shutdown(socket_, SHUT_RD);  // nobody who comes later is to wait
+    accept_->Stop();
     std::lock_guard<std::mutex> lock(mutex_);
     source_ = {};
   }
@@ -71,6 +75,7 @@ class Admin::Desk {
   const AdminOptions options_;
   const int socket_;
   const std::unique_ptr<SharedAccept> accept_;  // a Knot that takes over has the socket, too
+  std::atomic<bool> left_{false};               // the socket, to whom has it, too
   std::atomic<bool> ending_{false};
   AcceptBackOff back_off_;
 
