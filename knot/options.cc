@@ -9,7 +9,6 @@
 
 #include "absl/flags/commandlineflag.h"
 #include "absl/flags/flag.h"
-#include "absl/flags/reflection.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -237,11 +236,12 @@ Options OptionsFromFlags() {
   return options;
 }
 
-// Gives every flag its default, from the second call on.
+// Gives every flag its default. By absl::FlagSaver each would be a line on standard error.
 void ResetFlags() {
-  static auto& defaults = *new std::unique_ptr<absl::FlagSaver>;
-  defaults.reset();
-  defaults = std::make_unique<absl::FlagSaver>();
+  for (absl::CommandLineFlag* flag : FlagsOf(IsKnotFlag)) {
+    std::string error;
+    if (flag->CurrentValue() != flag->DefaultValue()) flag->ParseFrom(flag->DefaultValue(), &error);
+  }
 }
 
 // The directory to serve may stand on the command line without its flag.

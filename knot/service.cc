@@ -61,6 +61,9 @@ class Service {
   // Returns: whether all replies were sent.
   bool Run();
 
+  // Tells whether the counters are to be printed at the end.
+  bool stats() const { return options_.stats; }
+
  private:
   enum class Next { kServe, kStop, kLeave };
 
@@ -235,9 +238,10 @@ int Serve(const Options& options, const Part& part, Orders orders, const Announc
     return kExitCannotServe;
   }
   Server& server = **started;
-  bool drained = Service(server, options, part, orders, invocation, *doorbell).Run();
+  Service service(server, options, part, orders, invocation, *doorbell);
+  bool drained = service.Run();
   bool logged = server.CloseLog();
-  if (options.stats) server.WriteStatistics(STDERR_FILENO);
+  if (service.stats()) server.WriteStatistics(STDERR_FILENO);
   pid_file.Remove();
   // Threads that are cut short still look at the server, so it must not be destroyed.
   if (!drained || !logged) _exit(0);

@@ -24,10 +24,14 @@ Policy* LimitsFor(const Group& group, const PeerAddress& client) {
 
 // Serves requests until the connection is of no more use.
 void ServeRequests(const GroupSlot& groups, std::shared_ptr<Group> group, Stream& stream,
-                   const PeerAddress& client) {
+                   PeerAddress client) {
   while (Connection(*group, stream, client).Serve()) {
     group = groups.Get();
     stream.SetLeastSent(group->least_sent);
+    // The rules that are in force now may ask what nobody did when it came.
+    if (client.any.sa_family != AF_UNSPEC) continue;
+    socklen_t size = sizeof client;
+    getpeername(stream.socket(), &client.any, &size);
   }
 }
 
