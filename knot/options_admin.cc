@@ -26,8 +26,9 @@ bool AbslParseFlag(absl::string_view text, AdminAddress* address, std::string* e
   if (!address->on) return true;
   ListenAddresses addresses;
   if (!AbslParseFlag(text, &addresses, error)) return false;
-  if (addresses.list.size() == 1) {
-    address->address = addresses.list[0];
+  const ListenAddress& first = addresses.list[0];
+  if (addresses.list.size() == 1 && !first.host.empty() && !first.tls) {
+    address->address = first;
     return true;
   }
   *error = "must be one ADDR:PORT, or off";

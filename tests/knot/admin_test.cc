@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "tests/knot/support/admin_client.h"
 #include "tests/knot/support/client.h"
 #include "tests/knot/support/server_process.h"
 
@@ -44,10 +45,8 @@ class AdminAddress : public KnotTest {
                       const std::string& address = "127.0.0.1:0") {
     arguments.push_back("--admin=" + address);
     Start(arguments);
-    std::string out = server_->Output();
-    size_t at = out.find(" admin=http://");
-    ASSERT_NE(at, std::string::npos) << out;
-    admin_ = static_cast<uint16_t>(std::atoi(&out[out.rfind(':', out.find("/\n", at)) + 1]));
+    admin_ = AdminPort(server_->Output());
+    ASSERT_NE(admin_, 0) << server_->Output();
   }
 
   // Sends bytes to the admin address and reads one reply.
@@ -431,6 +430,10 @@ TEST_P(AdminAddress, MistakesAreOneLine) {
            {{"--admin="}, "numeric ADDR:PORT"},
            {{"--admin=127.0.0.1"}, "numeric ADDR:PORT"},
            {{"--admin=127.0.0.1:1,127.0.0.1:2"}, "one ADDR:PORT, or off"},
+           {{"--admin=https://127.0.0.1:1"}, "one ADDR:PORT, or off"},
+           {{"--admin=unix:/tmp/none", "--admin_public"}, "one ADDR:PORT, or off"},
+           {{"--admin=fd:3", "--admin_public"}, "one ADDR:PORT, or off"},
+           {{"--admin=systemd", "--admin_public"}, "one ADDR:PORT, or off"},
            {{"--admin_public=perhaps"}, "--admin_public=perhaps"},
            {{"--admin_hosts=a,b:80"}, "--admin_hosts: b:80"},
            {{"--admin=" + busy}, "cannot listen on " + busy},

@@ -5,6 +5,10 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cctype>
+#include <map>
+#include <set>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -197,6 +201,117 @@ TEST_P(Config, PrintedReadsBackTheSame) {
   // What was printed stands for the flags, and not for the environment it was printed in.
   EXPECT_EQ(result.out.find("print_config"), std::string::npos);
   EXPECT_EQ(result.out.find("config ="), std::string::npos);
+}
+
+// A value of each flag that is not its default; of those that may be repeated, lines.
+const std::map<std::string, std::string>& OtherValues() {
+  static const auto& values = *new std::map<std::string, std::string>{
+      {"accept", "favor_accepts"},
+      {"access_log", "-"},
+      {"admin", "[::1]:9"},
+      {"admin_hosts", "a.test,b"},
+      {"admin_public", "true"},
+      {"auth", "/a=/b c\n/=/d#e"},
+      {"auth_realm", "a # b"},
+      {"cache_control", "/a/*=max-age=5, immutable\n*.b=no-cache"},
+      {"cache_mb", "65"},
+      {"cache_valid", "2"},
+      {"charset", "none"},
+      {"chroot", "/a b"},
+      {"client_burst", "1"},
+      {"client_connections", "2"},
+      {"client_rate", "3"},
+      {"compress", "br,gzip"},
+      {"cors", "https://a.test,https://b.test:8443"},
+      {"cors_headers", "X-A,X-B"},
+      {"cors_max_age", "0"},
+      {"dotfiles", "true"},
+      {"drain_timeout", "11"},
+      {"error_page", "404=/404.html\n500=/5 00.html"},
+      {"header", "X-A: b, \"c\"\n/x*:X-B: \\d;e=f # g"},
+      {"header_timeout", "11"},
+      {"health", "/health"},
+      {"host", "a.test,b.test=/a\n*.c.test=/c d"},
+      {"idle_timeout", "61"},
+      {"index", "a.html,b c.html"},
+      {"kernel_tls", "false"},
+      {"listen",
+       "https://127.0.0.1:1\nunix:/a b,mode=0600\nhttps://unix:/c\n[::1]:2\nfd:7\nsystemd"},
+      {"listing", "on"},
+      {"log_format", "json"},
+      {"make_room_after", "0"},
+      {"memory_mb", "100000"},
+      {"mime_types", "/a/types"},
+      {"min_body_rate", "0"},
+      {"min_send_rate", "7"},
+      {"nosniff", "false"},
+      {"pid_file", "/a/pid"},
+      {"poller", "poll"},
+      {"precompressed", "zstd"},
+      {"processes", "2"},
+      {"proxy_protocol", "10.0.0.0/8,unix,::1"},
+      {"root", " a\\b"},
+      {"sandbox", "on"},
+      {"schedulers", "auto"},
+      {"send", "inline"},
+      {"send_timeout", "31"},
+      {"spa", "/index.html"},
+      {"spawn", "on_demand"},
+      {"stack_kb", "65"},
+      {"stats", "true"},
+      {"takeover", "/a/takeover"},
+      {"threads", "1025"},
+      {"tls", "/a b.pem,/a.key\n/c.pem,/c.key"},
+      {"tls_min", "1.3"},
+      {"trusted_proxies", "2001:db8::/32,192.0.2.1"},
+      {"user", "nobody:nogroup"},
+      {"workers", "3"}};
+  return values;
+}
+
+std::vector<std::string> Lines(const std::string& text) {
+  std::vector<std::string> lines;
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);) lines.push_back(line);
+  return lines;
+}
+
+TEST_P(Config, OfEveryFlagReadsBackTheSame) {
+  std::set<std::string> flags;
+  for (const std::string& line : Lines(Run({"--help"}).out)) {
+    if (line.starts_with("  --")) flags.insert(line.substr(4, line.find(' ', 4) - 4));
+  }
+  for (const char* alone :
+       {"config", "print_completion", "print_config", "print_manual", "test_config", "version"}) {
+    EXPECT_EQ(flags.erase(alone), 1u) << alone;
+  }
+  std::vector<std::string> arguments = {"--print_config"};
+  for (const auto& [name, values] : OtherValues()) {
+    EXPECT_EQ(flags.erase(name), 1u) << name << " is no flag";
+    for (const std::string& value : Lines(values)) arguments.push_back("--" + name + "=" + value);
+  }
+  EXPECT_EQ(flags, std::set<std::string>()) << "have no value here";
+  const Result printed = Run(arguments);
+  ASSERT_EQ(printed.status, 0) << printed.err;
+  const Result again = Run({File(printed.out), "--print_config"});
+  EXPECT_EQ(again.status, 0) << again.err;
+  EXPECT_EQ(again.out, printed.out);
+  // Each was taken for what it is, and from the environment, too.
+  std::vector<ConfigLine> lines = *ParseConfig(printed.out);
+  for (const auto& [name, values] : OtherValues()) {
+    std::string found;
+    for (const ConfigLine& line : lines) {
+      if (line.name == name) found += (found.empty() ? "" : "\n") + line.value;
+    }
+    EXPECT_EQ(found, values) << name;
+    std::string variable = "KNOT_" + name;
+    std::transform(variable.begin(), variable.end(), variable.begin(), ::toupper);
+    Set(variable, values);
+  }
+  const Result from_environment = Run({"--print_config"});
+  EXPECT_EQ(from_environment.status, 0) << from_environment.err;
+  EXPECT_EQ(from_environment.err, "");
+  EXPECT_EQ(from_environment.out, printed.out);
 }
 
 TEST_P(Config, ErrorsNameTheirPlace) {
