@@ -15,7 +15,8 @@ namespace knot {
 // neither logged nor counted with the others.
 [[gnu::noinline]] Connection::Next Connection::AnswerHealth(const Request& request, bool keep) {
   if (request.method == Method::kOptions) return ReplyStatus(request, 204, keep, kAllow);
-  bool stopping = group_.stopping.load(std::memory_order_relaxed);
+  bool stopping = group_.stopping.load(std::memory_order_relaxed) &&
+                  !group_.left.load(std::memory_order_relaxed);
   Sent sent = SendMade(stream_, stopping ? 503 : 200,
                        absl::StrCat("Content-Type: text/plain; charset=utf-8\r\n"
                                     "Cache-Control: no-store\r\n",

@@ -20,6 +20,7 @@ Group::Group(Traffic& traffic, std::shared_ptr<const Configuration> all, FileCac
       trusted_proxies(configuration->trusted_proxies.empty() ? nullptr
                                                              : &configuration->trusted_proxies),
       stopping(traffic.stopping),
+      left(traffic.left),
       crowded_doors(traffic.crowded_doors) {
   for (size_t i = 1; i < sites->list().size(); ++i) files.AddRoot(sites->list()[i]->root);
 }

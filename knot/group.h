@@ -48,6 +48,7 @@ struct Group {
   LeastRate least_body;
   const AddressSet* const trusted_proxies;  // null: nobody's X-Forwarded-For is believed
   std::atomic<bool>& stopping;
+  std::atomic<bool>& left;
   std::atomic<int>& crowded_doors;
   uint32_t turn_seconds = 0;          // see crowded_doors
   std::atomic<bool> replaced{false};  // by a reload: requests that begin now are another's

@@ -27,6 +27,7 @@ struct ListenAddress {
   bool systemd = false;   // stands for all that systemd has passed
   dev_t device = 0;       // these two identify the unix socket's file that was made, if one was
   ino_t inode = 0;
+  bool adopted = false;  // that file is a predecessor's, which may go on with it
 
   // Tells whether all processes and groups accept from the same socket, rather than each from one
   // of its own.

@@ -70,6 +70,8 @@ class Processes {
   ~Processes() { CloseSockets(); }
 
   absl::Status OpenSockets();
+  // Removes the files of unix sockets, but not those of a predecessor that goes on.
+  void RemoveFiles();
   absl::Status OpenAdmin();
   // Starts all. Returns: false after a line where one cannot serve; then none is left.
   bool StartAll();
@@ -266,6 +268,7 @@ bool Processes::StartAll() {
       first = Refusal(doorbell.status());
     }
   }
+  if (!serve) RemoveFiles();
   serve = AnnounceToPredecessor(options_, {}, &first) && serve;
   served_ = serve;
   Print(first);
@@ -474,11 +477,15 @@ bool Processes::AllRun() const {
                      [](const Process& process) { return process.pid >= 0; });
 }
 
-void Processes::CloseSockets() {
-  bool anothers = successor_ != nullptr || (options_.predecessor != nullptr && !served_);
+void Processes::RemoveFiles() {
   for (ListenAddress& address : options_.listen) {
-    if (!anothers) RemoveUnixFile(&address);
+    if (!served_) DisownUnixFile(&address);
+    RemoveUnixFile(&address);
   }
+}
+
+void Processes::CloseSockets() {
+  if (successor_ == nullptr) RemoveFiles();
   for (Process& process : processes_) {
     for (const std::vector<int>& sockets : process.part.sockets) {
       for (int socket : sockets) close(socket);
@@ -493,6 +500,7 @@ int ServeByProcesses(const Options& options, const ServePart& serve, const Invoc
   Processes processes(options, serve, invocation);
   absl::Status opened = processes.OpenSockets();
   if (!opened.ok()) {
+    processes.RemoveFiles();  // a predecessor ends this process when it is told
     return RefuseToServe(options, opened);
   }
   if (!processes.StartAll()) return kExitCannotServe;

@@ -57,8 +57,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options, co
   if (status.ok()) status = server->MakeThreads();
   if (status.ok()) status = server->KeepRoom();
   if (status.ok()) return server;
-  server->left_ = options.predecessor != nullptr;  // which goes on with the sockets
-  server->Stop();
+  server->Abandon();
   if (!server->Stopped()) server.release();  // threads made before the failure still look at it
   return status;
 }
@@ -263,7 +262,7 @@ absl::Status Server::StartAdmin() {
                          *statistics = TakeStatistics();
                          ReadProcess(statistics);
                        },
-                       [this] { return entrance_.closed.load(); }};
+                       [this] { return entrance_.closed.load() && !left_.load(); }};
   absl::StatusOr<std::unique_ptr<Admin>> admin =
       Admin::Start(options_.admin, (*sockets)[0], {board, part_.seat, alone}, std::move(source));
   if (admin.ok()) admin_ = *std::move(admin);
@@ -399,11 +398,19 @@ void Server::Stop() {
   for (const auto& lane : lanes_) lane->traffic.open.EndAll();
 }
 
+void Server::Abandon() {
+  for (ListenAddress& address : options_.listen) DisownUnixFile(&address);
+  Stop();
+}
+
 void Server::Leave() {
-  left_ = true;
+  left_.store(true);
   entrance_.shared.store(true);
   entrance_.closed.store(true);
-  for (const auto& lane : lanes_) lane->traffic.stopping.store(true);
+  for (const auto& lane : lanes_) {
+    lane->traffic.left.store(true);
+    lane->traffic.stopping.store(true);
+  }
   for (const auto& door : doors_) door->Close();
   if (admin_ != nullptr) admin_->Close();
   Remind();

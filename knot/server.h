@@ -69,6 +69,9 @@ class Server {
   // finish. Never blocks.
   void Stop();
 
+  // As Stop(), where this server was to take another's place, which goes on instead.
+  void Abandon();
+
   // Accepts no more, and leaves the sockets to others that have them, too; a connection is closed
   // after its next reply. Stop() may follow. Never blocks.
   void Leave();
@@ -77,8 +80,11 @@ class Server {
   // Stopped(), ever more seldom: threads are disturbed by it.
   void Remind();
 
-  // Tells whether every thread that served connections has ended.
-  bool Stopped() const { return threads_.load() == 0; }
+  // Tells whether every thread that served connections has ended; after Leave() also, whether those
+  // who asked at --admin were answered.
+  bool Stopped() const {
+    return threads_.load() == 0 && (!left_.load() || admin_ == nullptr || admin_->Closed());
+  }
 
   // Writes out the access log and closes it; says how much of it is missing. Requires: Stop() was
   // called. Returns: false where it cannot be written out; the server must then not be destroyed.
@@ -145,7 +151,7 @@ class Server {
   Entrance entrance_;
   std::vector<std::unique_ptr<Door>> doors_;
   std::vector<Listening> listening_;
-  bool left_ = false;                        // the sockets are another's
+  std::atomic<bool> left_{false};            // the sockets are another's
   std::atomic<int> threads_{0};              // now: those that accept or serve
   std::unique_ptr<Admin> admin_;             // null: off
   std::unique_ptr<RoomKeeper> room_keeper_;  // null: no room is made

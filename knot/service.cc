@@ -227,13 +227,15 @@ int Serve(const Options& options, const Part& part, Orders orders, const Announc
     doorbell = OpenNamed(options.operate, pid_file);
     status = doorbell.status();
   }
+  // Before a predecessor is told, which then ends this process.
+  if (started.ok() && !status.ok()) (*started)->Abandon();
   Announcement said = status.ok() ? Welcome(options, **started) : Refusal(status);
   bool wanted = AnnounceToPredecessor(options, part, &said);
   announce(said);
   if (!wanted || !status.ok()) {
     if (started.ok()) {
-      if (options.predecessor == nullptr) (*started)->Stop();  // which removes its unix sockets
-      _exit(kExitCannotServe);                                 // its threads look at it
+      (*started)->Abandon();    // which removes its unix sockets
+      _exit(kExitCannotServe);  // its threads look at it
     }
     return kExitCannotServe;
   }

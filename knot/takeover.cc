@@ -174,7 +174,9 @@ absl::Status Predecessor::Receive() {
     if (good && listening.address == kEnd) return absl::OkStatus();
     good = good && !listening.sockets.empty() &&
            std::all_of(listening.sockets.begin(), listening.sockets.end(), IsListening);
-    bool more = !rest_.empty() && rest_.back().address == listening.address;
+    // Two addresses may have one name: 127.0.0.1:0, of which the system chooses the port.
+    bool more = !rest_.empty() && rest_.back().address == listening.address &&
+                rest_.back().sockets.size() % kMostAtATime == 0;
     rest_.push_back(std::move(listening));  // so that what came is closed at the end
     if (!good) {
       return absl::UnavailableError("the Knot to be replaced does not hand over its sockets");
@@ -292,6 +294,7 @@ Successor::~Successor() {
 
 absl::Status Successor::HandOver(const std::vector<Listening>& all) {
   SetSendTimeout(socket_, kPatienceMs / 1000);
+  // What follows a full message under the same name belongs to it.
   for (const Listening& listening : all) {
     for (size_t at = 0; at < listening.sockets.size(); at += kMostAtATime) {
       size_t count = std::min(listening.sockets.size() - at, kMostAtATime);

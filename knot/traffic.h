@@ -122,6 +122,7 @@ struct Traffic {
   AcceptBackOff back_off;
   std::unique_ptr<RequestMetrics> metrics;  // null: off
   std::atomic<bool> stopping{false};
+  std::atomic<bool> left{false};  // it stops because another process serves in its place
   // Where connections wait while all threads serve, a connection is closed after a reply once it
   // was served for so long, so that their turn comes.
   std::atomic<int> crowded_doors{0};

@@ -70,6 +70,11 @@ void AdoptUnixFile(ListenAddress* address) {
   if (lstat(address->path.c_str(), &now) != 0 || !S_ISSOCK(now.st_mode)) return;
   address->device = now.st_dev;
   address->inode = now.st_ino;
+  address->adopted = true;
+}
+
+void DisownUnixFile(ListenAddress* address) {
+  if (address->adopted) address->inode = 0;
 }
 
 void RemoveUnixFile(ListenAddress* address) {

@@ -16,6 +16,9 @@ int BindUnix(ListenAddress* address);
 // Takes the file at address->path for the one that belongs to the socket; sets device and inode.
 void AdoptUnixFile(ListenAddress* address);
 
+// Leaves the file alone from now on, where it was adopted.
+void DisownUnixFile(ListenAddress* address);
+
 // Removes the file that BindUnix made, or that was adopted, unless another has taken its place, or
 // none was made, or it was removed already. Requires: the socket is still open, so that no other
 // file can have its number.

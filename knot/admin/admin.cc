@@ -49,10 +49,9 @@ class Admin::Desk {
   }
   ~Desk() { close(socket_); }
 
-  void Close() {
-    left_.store(true);
-    accept_->Stop();
-  }
+  void Close() { accept_->Stop(); }
+  bool Closed() const { return answering_.load() == 0; }
+  void Enter() { answering_.fetch_add(1); }
 
   void End() {
     ending_.store(true);
@@ -77,6 +76,7 @@ class Admin::Desk {
   const std::unique_ptr<SharedAccept> accept_;  // a Knot that takes over has the socket, too
   std::atomic<bool> left_{false};               // the socket, to whom has it, too
   std::atomic<bool> ending_{false};
+  std::atomic<int> answering_{0};  // threads in AnswerAll, or about to be
   AcceptBackOff back_off_;
 
   std::mutex mutex_;  // guards what follows
@@ -88,7 +88,7 @@ class Admin::Desk {
 void Admin::Desk::AnswerAll() {
   for (;;) {
     int socket = accept_->Accept(nullptr);
-    if (socket < 0 && errno == ECANCELED) return;
+    if (socket < 0 && errno == ECANCELED) break;
     if (socket < 0) {
       back_off_.Wait(ending_);
       continue;
@@ -102,6 +102,7 @@ void Admin::Desk::AnswerAll() {
     visit.reset();
     close(socket);
   }
+  answering_.fetch_sub(1);
 }
 
 // Where nobody looks, often enough not to be taken for stuck.
@@ -229,13 +230,18 @@ absl::StatusOr<std::unique_ptr<Admin>> Admin::Start(const AdminOptions& options,
     return status;
   };
   absl::Status status;
-  for (int i = 0; i < kThreads && status.ok(); ++i) status = start(&Desk::AnswerAll);
+  for (int i = 0; i < kThreads && status.ok(); ++i) {
+    admin->desk_->Enter();
+    status = start(&Desk::AnswerAll);
+  }
   if (status.ok() && !alone) status = start(&Desk::TellOthers);
   if (!status.ok()) return status;
   return admin;
 }
 
 void Admin::Close() { desk_->Close(); }
+
+bool Admin::Closed() const { return desk_->Closed(); }
 
 Admin::~Admin() { desk_->End(); }
 

@@ -62,6 +62,9 @@ class Admin {
   // Accepts no more, and leaves the socket to others that have it, too. Never blocks.
   void Close();
 
+  // Tells whether all who had come before Close() were answered, which takes seconds at most.
+  bool Closed() const;
+
   Admin(const Admin&) = delete;
   Admin& operator=(const Admin&) = delete;
 

@@ -11,13 +11,19 @@
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <memory>
+#include <sstream>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
+#include "tests/knot/support/admin_client.h"
 #include "tests/knot/support/client.h"
 #include "tests/knot/support/server_process.h"
+#include "tests/knot/support/sockets.h"
+#include "tests/knot/support/tls_client.h"
 
 namespace knot::test {
 namespace {
@@ -62,6 +68,35 @@ class Takeover : public KnotTest {
     EXPECT_NE(kill(id, 0), 0);
   }
 
+  // Starts a server with these addresses only, and waits until it serves.
+  void StartOn(std::vector<std::string> arguments, const std::vector<int>& passed = {}) {
+    arguments.push_back("--threads=40");
+    arguments.push_back(root_.path());
+    server_ = std::make_unique<ServerProcess>(GetParam(), arguments, 0, passed);
+    ports_ = server_->WaitForPorts();
+    ASSERT_NE(server_->Output(), "") << server_->Error();
+    serving_ = server_->pid();
+    successors_ = 0;
+  }
+
+  // Has what serves replaced by SIGUSR2, and waits for its end.
+  void Replace() {
+    kill(serving_, SIGUSR2);
+    pid_t successor = WaitForSuccessor(++successors_);
+    ASSERT_GT(successor, 0);
+    if (serving_ == server_->pid()) {
+      EXPECT_EQ(server_->WaitForExit(), 0);
+    } else {
+      WaitForEnd(serving_);
+    }
+    serving_ = successor;
+  }
+
+  void StopSuccessor() {
+    kill(serving_, SIGTERM);
+    WaitForEnd(serving_);
+  }
+
   // Asks until a reply says that it is the last: the old server leaves a little after it has said
   // that it is replaced.
   void ExpectLastReply(Client& client) {
@@ -75,12 +110,20 @@ class Takeover : public KnotTest {
   }
 
   const std::string big_ = Pattern(20'000'000);
+  TempDirectory files_;
+  std::vector<uint16_t> ports_;
+  pid_t serving_ = -1;  // after StartOn
+  size_t successors_ = 0;
 };
 
 // Clients that ask without a pause, half of them on kept connections, and count what goes wrong.
 class Load {
  public:
-  explicit Load(uint16_t port) : port_(port) {
+  using Connect = std::function<std::unique_ptr<Client>()>;
+
+  explicit Load(uint16_t port) : Load([port] { return std::make_unique<Client>(port); }) {}
+  explicit Load(Connect connect, std::string target = "/small", std::string body = "small")
+      : connect_(std::move(connect)), target_(std::move(target)), body_(std::move(body)) {
     for (int i = 0; i < 6; ++i) threads_.emplace_back([this, i] { Ask(i % 2 == 0); });
   }
 
@@ -104,10 +147,10 @@ class Load {
 
  private:
   void Ask(bool keep) {
-    auto client = std::make_unique<Client>(port_);
+    std::unique_ptr<Client> client = connect_();
     while (!stop_.load()) {
-      Reply reply = client->Get("/small");
-      bool good = reply.status == 200 && reply.body == "small";
+      Reply reply = client->Get(target_);
+      bool good = reply.status == 200 && reply.body == body_;
       if (!good) {
         failures_.fetch_add(1);
         ADD_FAILURE() << "after " << requests_.load() << " requests: " << reply.status << " "
@@ -115,12 +158,13 @@ class Load {
       }
       requests_.fetch_add(1);
       if (!keep || !good || reply.fields.count("connection") > 0) {
-        client = std::make_unique<Client>(port_);
+        client = connect_();
       }
     }
   }
 
-  const uint16_t port_;
+  const Connect connect_;
+  const std::string target_, body_;
   std::atomic<bool> stop_{false};
   std::atomic<int> requests_{0}, failures_{0};
   std::vector<std::thread> threads_;
@@ -301,6 +345,151 @@ TEST_P(Takeover, BySocketOfAnotherKindIsRefused) {
                         {"--takeover=/none/socket", "--listen=127.0.0.1:0", root_.path()});
   EXPECT_EQ(nowhere.WaitForExit(), 2);
   EXPECT_NE(nowhere.Error().find("/none/socket"), std::string::npos) << nowhere.Error();
+}
+
+TEST_P(Takeover, OfAUnixSocketKeepsItsFile) {
+  const std::string path = files_ / "knot.sock";
+  for (const char* flag : {"--processes=1", "--processes=2", "--schedulers=2"}) {
+    SCOPED_TRACE(flag);
+    StartOn({"--listen=unix:" + path + ",mode=0600", flag});
+    const ino_t file = FileId(path);
+    ASSERT_NE(file, 0u);
+    Load load([&] { return std::make_unique<Client>(ConnectUnix(path)); });
+    for (int i = 0; i < 3; ++i) {
+      load.More();
+      Replace();
+      EXPECT_EQ(FileId(path), file);
+    }
+    load.More();
+    EXPECT_EQ(load.End(), 0) << "of " << load.requests() << server_->Error();
+    StopSuccessor();
+    EXPECT_EQ(FileId(path), 0u);
+  }
+}
+
+TEST_P(Takeover, OfAUnixSocketThatFailsLeavesItsFile) {
+  const std::string path = files_ / "knot.sock";
+  const std::string config = "--config=" + files_ / "knot.conf";
+  for (const char* processes : {"--processes=1", "--processes=2"}) {
+    SCOPED_TRACE(processes);
+    const std::string good = "listen = unix:" + path + "\n";
+    WriteFile(files_ / "knot.conf", good);
+    StartOn({config, processes});
+    const ino_t file = FileId(path);
+    for (const auto& [lines, says] : std::vector<std::pair<std::string, std::string>>{
+             {good + "nonsense = 1\n", "it ended before it served"},
+             {good + "access_log = /none/log\n", "cannot open the access log /none/log"},
+             {good + "listen = unix:/none/socket\n", "cannot listen on unix:/none/socket"},
+             {good + "pid_file = /none/pid\n", "/none/pid"},
+             {good + "listen = 192.0.2.1:1\n", "cannot listen on 192.0.2.1:1"},
+             {good + "listen = unix:" + files_ / "new.sock" + "\nlisten = 192.0.2.1:2\n",
+              "cannot listen on 192.0.2.1:2"},
+             {good + "listen = unix:" + files_ / "new.sock" + "\npid_file = /none/pid2\n",
+              "/none/pid2"}}) {
+      WriteFile(files_ / "knot.conf", lines);
+      server_->Signal(SIGUSR2);
+      EXPECT_TRUE(server_->WaitForError(says)) << server_->Error();
+      EXPECT_EQ(FileId(path), file);
+      for (int i = 0; i < 20; ++i) {
+        EXPECT_EQ(Client(ConnectUnix(path)).Get("/small").body, "small");
+      }
+    }
+    EXPECT_EQ(FileId(files_ / "new.sock"), 0u) << "what it made itself it removes";
+    server_->Signal(SIGTERM);
+    EXPECT_EQ(server_->WaitForExit(), 0);
+    EXPECT_EQ(FileId(path), 0u);
+  }
+}
+
+// Its own program would find nothing in its environment.
+TEST_P(Takeover, PassesOnWhatWasPassed) {
+  const std::string path = files_ / "passed.sock";
+  Passed ip(AF_INET), local(AF_UNIX, path);
+  for (const std::vector<std::string>& flags : std::vector<std::vector<std::string>>{
+           {"--listen=systemd"},
+           {"--listen=fd:4", "--listen=fd:3"},
+           {"--listen=systemd", "--listen=127.0.0.1:0"},
+           {"--listen=systemd", "--processes=2"},
+           {"--listen=fd:3", "--listen=fd:4", "--processes=2", "--schedulers=2"}}) {
+    SCOPED_TRACE(testing::PrintToString(flags));
+    StartOn(flags, {ip.socket_, local.socket_});
+    Load load(ip.port_), by_unix([&] { return std::make_unique<Client>(ConnectUnix(path)); });
+    for (int i = 0; i < 3; ++i) {
+      load.More();
+      Replace();
+    }
+    load.More();
+    EXPECT_EQ(load.End() + by_unix.End(), 0) << load.requests() << server_->Error();
+    StopSuccessor();
+    std::istringstream said(server_->Output());
+    int lines = 0;
+    for (std::string line; std::getline(said, line); ++lines) {
+      EXPECT_NE(line.find("http://127.0.0.1:" + std::to_string(ip.port_) + "/ (fd 3)"),
+                std::string::npos)
+          << line;
+      EXPECT_NE(line.find("unix:" + path + " (fd 4)"), std::string::npos) << line;
+    }
+    EXPECT_EQ(lines, 4);
+    EXPECT_NE(FileId(path), 0u);
+    EXPECT_TRUE(Client(ip.port_).connected());
+  }
+}
+
+TEST_P(Takeover, AnswersAtTheAdminAddress) {
+  for (const char* processes : {"--processes=1", "--processes=2"}) {
+    SCOPED_TRACE(processes);
+    StartOn({"--listen=127.0.0.1:0", "--admin=127.0.0.1:0", "--admin_hosts=test", processes});
+    const uint16_t admin = AdminPort(server_->Output());
+    // Each reply is the last of its connection.
+    Load load([admin] { return std::make_unique<Client>(admin); }, "/healthz", "ok\n");
+    for (int i = 0; i < 5; ++i) {
+      load.More();
+      Replace();
+    }
+    load.More();
+    EXPECT_EQ(load.End(), 0) << "of " << load.requests() << server_->Error();
+    EXPECT_NE(AdminMetrics(admin).size(), 0u);
+    StopSuccessor();
+    EXPECT_FALSE(Client(admin).connected());
+  }
+}
+
+// The service goes on: whoever watches it is not to take it from those who ask.
+TEST_P(Takeover, TellsNobodyThatItStops) {
+  Start({"--threads=16", "--health=/health", "--drain_timeout=3600"});
+  Client watcher(port_);
+  EXPECT_EQ(watcher.Get("/health").status, 200);
+  server_->Signal(SIGUSR2);
+  WaitForSuccessor();
+  Reply reply;
+  for (int i = 0; i < kSteps && reply.fields.count("connection") == 0; ++i) {
+    reply = watcher.Get("/health");
+    ASSERT_EQ(reply.body, "ok\n");
+    EXPECT_EQ(reply.status, 200);
+  }
+  EXPECT_EQ(reply.fields["connection"], "close");
+}
+
+// Port 0 each: the system chooses, and the addresses are called the same.
+TEST_P(Takeover, OfTlsBesidePlainAddresses) {
+  WriteCertificate(files_ / "cert", files_ / "key", "DNS:a.test");
+  for (const char* flag : {"--processes=1", "--processes=2"}) {
+    SCOPED_TRACE(flag);
+    StartOn({"--listen=https://127.0.0.1:0", "--listen=127.0.0.1:0", "--listen=127.0.0.1:0",
+             "--tls=" + files_ / "cert" + "," + files_ / "key", flag});
+    ASSERT_EQ(ports_.size(), 3u);
+    Load load([this] { return std::make_unique<TlsClient>(ports_[0]); });
+    for (int i = 0; i < 2; ++i) {
+      load.More();
+      Replace();
+      EXPECT_EQ(TlsClient(ports_[0]).ServerName(), "a.test");
+      EXPECT_EQ(Client(ports_[1]).Get("/small").body, "small");
+      EXPECT_EQ(Client(ports_[2]).Get("/small").body, "small");
+    }
+    load.More();
+    EXPECT_EQ(load.End(), 0) << "of " << load.requests() << server_->Error();
+    StopSuccessor();
+  }
 }
 
 INSTANTIATE_FOR_BINARIES(Takeover);
