@@ -23,7 +23,16 @@ std::string DirectoryOf(const std::string& file) {
   return slash == 0 ? "/" : file.substr(0, slash);
 }
 
-// A file is made anew beside the old one, so its directory is needed; a FIFO or device is not.
+// Of a file that another takes the place of, the directory is needed; of a symbolic link both.
+void AddDirectories(const std::string& file, std::vector<std::string>* paths) {
+  paths->push_back(DirectoryOf(file));
+  if (char* real = realpath(file.c_str(), nullptr)) {
+    paths->push_back(DirectoryOf(real));
+    std::free(real);
+  }
+}
+
+// A file is made anew beside the old one; a FIFO or device is not.
 void AddWritten(const std::string& file, std::vector<std::string>* paths) {
   if (file.empty()) return;
   struct stat status;
@@ -31,11 +40,7 @@ void AddWritten(const std::string& file, std::vector<std::string>* paths) {
     paths->push_back(file);
     return;
   }
-  paths->push_back(DirectoryOf(file));
-  if (char* real = realpath(file.c_str(), nullptr)) {  // where it is a symbolic link
-    paths->push_back(DirectoryOf(real));
-    std::free(real);
-  }
+  AddDirectories(file, paths);
 }
 
 std::vector<std::string> PasswordFiles(const Options& options) {
@@ -73,12 +78,10 @@ absl::Status ConfineFiles(const Options& options, bool alone) {
     if (rule.ok()) reachable.read.push_back(rule->directory);
   }
   if (options.site.mime_types != "off") reachable.read.push_back(options.site.mime_types);
-  // Of a file that another takes the place of, the directory is needed.
-  for (const std::string& file : PasswordFiles(options))
-    reachable.read.push_back(DirectoryOf(file));
+  for (const std::string& file : PasswordFiles(options)) AddDirectories(file, &reachable.read);
   for (const TlsFiles& files : options.transport.tls.files) {
-    reachable.read.push_back(DirectoryOf(files.certificate));
-    reachable.read.push_back(DirectoryOf(files.key));
+    AddDirectories(files.certificate, &reachable.read);
+    AddDirectories(files.key, &reachable.read);
   }
   if (options.admin.on) reachable.read.push_back("/proc/self");
   if (!operate.config.empty()) reachable.read.push_back(DirectoryOf(operate.config));
@@ -89,7 +92,10 @@ absl::Status ConfineFiles(const Options& options, bool alone) {
   if (alone) {
     AddWritten(operate.pid_file, &reachable.write);
     AddWritten(operate.takeover, &reachable.write);
-    for (const ListenAddress& address : options.listen) AddWritten(address.path, &reachable.write);
+    for (const ListenAddress& address : options.listen) {
+      // One that was passed is not removed, and may have no file.
+      if (address.passed_as < 0) AddWritten(address.path, &reachable.write);
+    }
   }
   return RestrictFiles(operate.sandbox, reachable);
 }

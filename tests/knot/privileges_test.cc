@@ -26,11 +26,18 @@
 #include <vector>
 
 #include "knot/sandbox.h"
+#include "tests/knot/support/admin_client.h"
 #include "tests/knot/support/client.h"
 #include "tests/knot/support/server_process.h"
+#include "tests/knot/support/sockets.h"
+#include "tests/knot/support/tls_client.h"
 
 namespace knot::test {
 namespace {
+
+// A line of a file of passwords each, for u with the password one, and two.
+constexpr char kUserOne[] = "u:$2y$04$LjhfOI5BxszZdmvgoU5/kea1mxSuJ8ZZ9pZ667.UM/WWJGa4N3qwy\n";
+constexpr char kUserTwo[] = "u:$2y$04$rjJ3R33Pp4zNPQaXslLI5.R2JCecFVYbzADLLBtEXvddzfUJXB9FK\n";
 
 bool HasLandlock() { return syscall(SYS_landlock_create_ruleset, nullptr, 0, 1) >= 1; }
 
@@ -218,6 +225,23 @@ class Confined : public test::KnotTest {
     EXPECT_GT(count(), before) << server_->Error();
   }
 
+  // Starts a server with these addresses only, and waits until it serves.
+  void StartOn(std::vector<std::string> arguments, const std::vector<std::string>& flags,
+               const std::vector<int>& passed = {}) {
+    arguments.insert(arguments.end(), flags.begin(), flags.end());
+    arguments.push_back("--threads=16");
+    arguments.push_back(root_.path());
+    server_ = std::make_unique<test::ServerProcess>(GetParam(), arguments, 0, passed);
+    std::vector<uint16_t> ports = server_->WaitForPorts();
+    ASSERT_NE(server_->Output(), "") << server_->Error();
+    port_ = ports.empty() ? 0 : ports[0];
+  }
+
+  void Stop() {
+    server_->Signal(SIGTERM);
+    EXPECT_EQ(server_->WaitForExit(), 0) << server_->Error();
+  }
+
   test::TempDirectory files_;
 };
 
@@ -331,6 +355,164 @@ TEST_P(Confined, IsReloadedByAnotherInItsPlace) {
     server_->Signal(SIGTERM);
     EXPECT_EQ(server_->WaitForExit(), 0);
     EXPECT_FALSE(Client(port_).connected());
+  }
+}
+
+TEST_P(Confined, ServesOnAUnixSocket) {
+  const std::string path = files_ / "knot.sock";
+  for (const std::vector<std::string>& flags :
+       std::vector<std::vector<std::string>>{{"--sandbox=auto"},
+                                             {"--sandbox=on"},
+                                             {"--user=nobody"},
+                                             {"--user=nobody", "--sandbox=on", "--processes=2"}}) {
+    if (!HasLandlock()) continue;
+    SCOPED_TRACE(testing::PrintToString(flags));
+    StartOn({"--listen=unix:" + path}, flags);
+    ASSERT_NE(FileId(path), 0u);
+    EXPECT_EQ(Client(ConnectUnix(path)).Get("/file").body, "contents");
+    Stop();
+    EXPECT_EQ(FileId(path), 0u);
+  }
+}
+
+// A file that is another's is not removed, nor is its directory written to.
+TEST_P(Confined, WritesNothingForASocketThatWasPassed) {
+  if (!HasLandlock()) GTEST_SKIP() << "this kernel has no Landlock";
+  Passed local(AF_UNIX, files_ / "passed.sock");
+  WriteFile(files_ / "conf/knot.conf", "");
+  StartOn({"--listen=fd:3"}, {"--sandbox=auto", "--config=" + files_ / "conf/knot.conf"},
+          {local.socket_});
+  WriteFile(files_ / "conf/knot.conf", "access_log = " + files_ / "log\n");
+  Reload("knot: not reloaded, as before: cannot open the access log");
+  Stop();
+}
+
+TEST_P(Confined, ServesAllThatItIsGivenInASandbox) {
+  if (!HasLandlock()) GTEST_SKIP() << "this kernel has no Landlock";
+  // Certificates and passwords are often links into a directory of versions.
+  WriteFile(files_ / "host/file", "by host");
+  WriteFile(files_ / "types", "text/x-special special\n");
+  WriteFile(root_ / "a.special", "special");
+  WriteFile(root_ / "private/file", "private");
+  WriteFile(files_ / "versions/users/1", kUserOne);
+  WriteCertificate(files_ / "versions/cert", files_ / "versions/key", "DNS:a.test");
+  mkdir((files_ / "live").c_str(), 0755);
+  for (const char* name : {"cert", "key"}) {
+    ASSERT_EQ(symlink((files_ / "versions/" + name).c_str(), (files_ / "live/" + name).c_str()), 0);
+  }
+  ASSERT_EQ(symlink((files_ / "versions/users/1").c_str(), (files_ / "live/users").c_str()), 0);
+  for (const std::vector<std::string>& flags :
+       std::vector<std::vector<std::string>>{{"--sandbox=on"},
+                                             {"--sandbox=on", "--user=nobody"},
+                                             {"--sandbox=on", "--processes=2"}}) {
+    SCOPED_TRACE(testing::PrintToString(flags));
+    StartOn({"--listen=https://127.0.0.1:0", "--host=a.test=" + files_ / "host",
+             "--mime_types=" + files_ / "types", "--admin=127.0.0.1:0",
+             "--auth=/private=" + files_ / "live/users",
+             "--tls=" + files_ / "live/cert" + "," + files_ / "live/key"},
+            flags);
+    TlsClient client(port_);
+    EXPECT_EQ(client.ServerName(), "a.test");
+    EXPECT_EQ(client.Get("/a.special").fields["content-type"], "text/x-special; charset=utf-8");
+    client.Send("GET /file HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    EXPECT_EQ(client.Read().body, "by host");
+    EXPECT_EQ(client.Get("/private/file").status, 401);
+    client.Send("GET /private/file HTTP/1.1\r\nHost: h\r\nAuthorization: Basic dTpvbmU=\r\n\r\n");
+    EXPECT_EQ(client.Read().body, "private");
+    const uint16_t admin = AdminPort(server_->Output());
+    EXPECT_EQ(AskAdmin(admin, "/healthz").body, "ok\n");
+    std::map<std::string, double> metrics =
+        WaitForAdminMetrics(admin, [](std::map<std::string, double>& now) {
+          return now["knot_requests_total{code=\"200\"}"] == 3 &&
+                 now["knot_cpu_seconds_total{mode=\"user\"}"] > 0;
+        });
+    EXPECT_EQ(metrics["knot_requests_total{code=\"200\"}"], 3);
+    EXPECT_GT(metrics["knot_cpu_seconds_total{mode=\"user\"}"], 0);
+    Stop();
+  }
+}
+
+TEST_P(Confined, ReadsNewCertificatesAndLetsNoTotalFall) {
+  for (const std::vector<std::string>& flags :
+       std::vector<std::vector<std::string>>{{"--user=nobody"},
+                                             {"--user=nobody", "--processes=2"},
+                                             {"--sandbox=on", "--user=nobody"}}) {
+    if (flags[0] == "--sandbox=on" && !HasLandlock()) continue;
+    SCOPED_TRACE(testing::PrintToString(flags));
+    WriteFile(files_ / "users", kUserOne);
+    std::string cert = files_ / "cert", key = files_ / "key";
+    WriteCertificate(cert, key, "DNS:v0.test");
+    chmod(key.c_str(), 0600);  // for root alone
+    StartOn({"--listen=https://127.0.0.1:0", "--admin=127.0.0.1:0", "--tls=" + cert + "," + key,
+             "--auth=/private=" + files_ / "users", "--drain_timeout=3600"},
+            flags);
+    const uint16_t admin = AdminPort(server_->Output());
+    const std::string requests = "knot_requests_total{code=\"200\"}";
+    std::map<std::string, double> before;
+    std::vector<std::unique_ptr<TlsClient>> kept;  // so that the old ones stay, and go on telling
+    double asked = 0;
+    for (int version = 1; version <= 3; ++version) {
+      for (int i = 0; i < 5; ++i) EXPECT_EQ(TlsClient(port_).Get("/file").body, "contents");
+      kept.push_back(std::make_unique<TlsClient>(port_));
+      EXPECT_EQ(kept.back()->Get("/file").body, "contents");
+      asked += 6;
+      std::map<std::string, double> now =
+          WaitForAdminMetrics(admin, [&](auto& read) { return read[requests] == asked; });
+      EXPECT_EQ(now[requests], asked);
+      EXPECT_EQ(WhatFell(before, now), "");
+      before = now;
+      std::string name = "v" + std::to_string(version) + ".test";
+      WriteCertificate(cert, key, "DNS:" + name);
+      Reload("knot: reloaded\n");
+      int in_a_row = 0;  // the old ones leave some time later
+      for (int i = 0; i < 2000 && in_a_row < 12; ++i) {
+        in_a_row = TlsClient(port_).ServerName() == name ? in_a_row + 1 : 0;
+      }
+      EXPECT_EQ(in_a_row, 12) << name;
+      for (int i = 0; i < 6; ++i) {
+        std::map<std::string, double> later = AdminMetrics(admin);
+        EXPECT_EQ(WhatFell(before, later), "");
+        before = later;
+        usleep(100'000);
+      }
+    }
+    WriteFile(cert, "no certificate");
+    Reload("knot: not reloaded, as before: --tls: cannot use " + cert);
+    EXPECT_EQ(TlsClient(port_).ServerName(), "v3.test");
+    Stop();
+  }
+}
+
+TEST_P(Confined, ReadsPasswordsAgainOrSaysThatItCannot) {
+  WriteFile(files_ / "users", kUserOne);
+  chmod((files_ / "users").c_str(), 0600);
+  test::ServerProcess process(GetParam(), {"--user=nobody", "--auth=/=" + files_ / "users",
+                                           "--listen=127.0.0.1:0", root_.path()});
+  EXPECT_EQ(process.WaitForExit(), 2);
+  std::string error = process.Error();
+  EXPECT_EQ(std::count(error.begin(), error.end(), '\n'), 1) << error;
+  EXPECT_NE(error.find("--auth: cannot read " + files_ / "users"), std::string::npos) << error;
+  for (const std::vector<std::string>& flags : std::vector<std::vector<std::string>>{
+           {"--user=nobody"}, {"--user=nobody", "--sandbox=on"}, {"--sandbox=on"}}) {
+    if (flags.back() == "--sandbox=on" && !HasLandlock()) continue;
+    SCOPED_TRACE(testing::PrintToString(flags));
+    WriteFile(files_ / "users", kUserOne);
+    chmod((files_ / "users").c_str(), 0644);
+    StartOn({"--listen=127.0.0.1:0", "--auth=/=" + files_ / "users"}, flags);
+    auto status = [&](const std::string& credentials) {
+      Client client(port_);
+      client.Send("GET /file HTTP/1.1\r\nHost: h\r\nAuthorization: Basic " + credentials +
+                  "\r\n\r\n");
+      return client.Read().status;
+    };
+    EXPECT_EQ(status("dTpvbmU="), 200);
+    WriteFile(files_ / "new", kUserTwo);
+    chmod((files_ / "new").c_str(), 0644);
+    std::filesystem::rename(files_ / "new", files_ / "users");
+    for (int i = 0; i < 1000 && status("dTp0d28=") != 200; ++i) usleep(10'000);
+    EXPECT_EQ(status("dTp0d28="), 200);
+    EXPECT_EQ(status("dTpvbmU="), 401);
+    Stop();
   }
 }
 
