@@ -167,6 +167,73 @@ TEST_P(Proxy, IsBelievedByTheAddressThatItsHeaderNames) {
   EXPECT_EQ(Clients(), "203.0.113.7\n");
 }
 
+// All that the log can tell of who asked, together.
+TEST_P(Proxy, JsonLogNamesClientUserAndVersionOfTls) {
+  const std::string log = logs_ / "log";
+  WriteCertificate(logs_ / "cert", logs_ / "key", "DNS:a.test");
+  WriteFile(logs_ / "users",  // u with the password one
+            "u:$2y$04$LjhfOI5BxszZdmvgoU5/kea1mxSuJ8ZZ9pZ667.UM/WWJGa4N3qwy\n");
+  for (const char* https : {"https://", ""}) {
+    unlink(log.c_str());
+    server_ = std::make_unique<ServerProcess>(
+        GetParam(),
+        std::vector<std::string>{std::string("--listen=") + https + "127.0.0.1:0",
+                                 "--listen=https://127.0.0.1:0", "--threads=8",
+                                 "--tls=" + logs_ / "cert" + "," + logs_ / "key",
+                                 "--proxy_protocol=127.0.0.1", "--trusted_proxies=192.0.2.1",
+                                 "--auth=/small=" + logs_ / "users", "--log_format=json",
+                                 "--access_log=" + log, root_.path()});
+    std::vector<uint16_t> ports = server_->WaitForPorts();
+    ASSERT_EQ(ports.size(), 2u) << server_->Error();
+    bool tls = *https != '\0';
+    struct {
+      std::string header, fields, client, user;
+      int status;
+    } const kCases[] = {
+        {kBinary, "", "2001:db8::1", "", 401},
+        {kBinary, "Authorization: Basic dTpvbmU=\r\n", "2001:db8::1", "u", 200},
+        {kBinary, "X-Forwarded-For: 203.0.113.7\r\nAuthorization: Basic dTp4\r\n", "2001:db8::1",
+         "u", 401},
+        {kText, "X-Forwarded-For: 203.0.113.7\r\nAuthorization: Basic dTpvbmU=\r\n", "203.0.113.7",
+         "u", 200},
+        {kText, "X-Forwarded-For: 10.0.0.1, 2001:db8::9\r\n", "2001:db8::9", "", 401},
+        {kLocal, "X-Forwarded-For: 203.0.113.7\r\n", "127.0.0.1", "", 401}};
+    std::string expected;
+    for (const auto& c : kCases) {
+      SCOPED_TRACE(c.client + " " + c.fields);
+      const std::string request = "GET /small HTTP/1.1\r\nHost: h\r\n" + c.fields + "\r\n";
+      if (tls) {
+        TlsClient client(ports[0], {}, false);
+        client.SendRaw(c.header + client.Encrypt(""));
+        ASSERT_TRUE(client.Handshake());
+        client.Send(request);
+        EXPECT_EQ(client.Read().status, c.status);
+      } else {
+        Client client(ports[0]);
+        client.Send(c.header + request);
+        EXPECT_EQ(client.Read().status, c.status);
+      }
+      std::string line;  // is written after its reply
+      size_t before = expected.size();
+      for (int i = 0; i < 1000 && line.find('\n') == std::string::npos; ++i) {
+        line = ReadFile(log).substr(before);
+        usleep(10'000);
+      }
+      expected += line;
+      auto has = [&](const std::string& name, const std::string& value) {
+        EXPECT_NE(line.find("\"" + name + "\":\"" + value + "\""), std::string::npos) << line;
+      };
+      has("client", c.client);
+      has("user", c.user);
+      has("tls", tls ? "TLSv1.3" : "");
+      EXPECT_NE(line.find("\"status\":" + std::to_string(c.status)), std::string::npos) << line;
+    }
+    server_->Signal(SIGTERM);
+    EXPECT_EQ(server_->WaitForExit(), 0);
+    EXPECT_EQ(ReadFile(log), expected);
+  }
+}
+
 TEST_P(Proxy, FlagsRefuseWhatIsNoSetOfAddresses) {
   for (const char* name : {"--proxy_protocol=", "--trusted_proxies="}) {
     for (const char* value : {"localhost", "10.0.0.0/33", "10.0.0.1/8", "1.2.3.4,"}) {
