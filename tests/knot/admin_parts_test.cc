@@ -366,7 +366,12 @@ TEST(Admin, AsksNothingOfTheServerAfterItsEnd) {
   late.Send("Host: localhost\r\n\r\n");
   EXPECT_EQ(late.Read().status, 503);
   EXPECT_EQ(calls.load(), 2);
-  EXPECT_FALSE(test::Client(port).connected());
+  bool closed = false;  // once its threads have ended, which look for that now and then
+  for (int i = 0; i < 1000 && !closed; ++i) {
+    closed = !test::Client(port).connected();
+    if (!closed) usleep(10'000);
+  }
+  EXPECT_TRUE(closed);
 }
 
 TEST(AdminPage, HasItsNonceWhereTheMarksAre) {
