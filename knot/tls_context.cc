@@ -3,6 +3,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <openssl/err.h>
+#include <openssl/sha.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <sys/random.h>
@@ -53,13 +54,46 @@ absl::Status FileError(const std::string& file) {
 // A key that asks for a password is refused rather than the terminal asked.
 int NoPassword(char*, int, int, void*) { return -1; }
 
-// Called with the host that the client names, or without one.
-int ChooseCertificate(SSL* ssl, int*, void* certificates) {
-  const char* host = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
-  if (host == nullptr) return SSL_TLSEXT_ERR_NOACK;
+// Returns: the host that the client names, or "". Of an extension that is not well formed, too,
+// which OpenSSL refuses when it comes to it (RFC 6066, 3).
+absl::string_view HostOf(SSL* ssl) {
+  const unsigned char* bytes;
+  size_t size;
+  if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &bytes, &size) != 1) return "";
+  // The size of the list, and of its entries the only one: its type and its size.
+  constexpr size_t kFront = 5;
+  if (size < kFront) return "";
+  const size_t list = bytes[0] * size_t{256} + bytes[1];
+  const size_t name = bytes[3] * size_t{256} + bytes[4];
+  if (list != size - 2 || bytes[2] != TLSEXT_NAMETYPE_host_name || name != size - kFront) return "";
+  return {reinterpret_cast<const char*>(bytes) + kFront, name};
+}
+
+// X4. Has the session of another host taken for none, which leads to a full handshake.
+bool BindSessions(SSL* ssl, absl::string_view host) {
+  unsigned char digest[SHA256_DIGEST_LENGTH];
+  static_assert(sizeof digest <= SSL_MAX_SID_CTX_LENGTH);
+  const std::string name = absl::AsciiStrToLower(host);
+  return SHA256(reinterpret_cast<const unsigned char*>(name.data()), name.size(), digest) !=
+             nullptr &&
+         SSL_set_session_id_context(ssl, digest, sizeof digest) == 1;
+}
+
+// Called with each ClientHello, before a session is looked for.
+int ChooseCertificate(SSL* ssl, int* alert, void* certificates) {
+  const absl::string_view host = HostOf(ssl);
   SSL_CTX* chosen = static_cast<const TlsCertificates*>(certificates)->For(host);
-  if (chosen != SSL_get_SSL_CTX(ssl)) SSL_set_SSL_CTX(ssl, chosen);
-  return SSL_TLSEXT_ERR_OK;
+  if (SSL_set_SSL_CTX(ssl, chosen) == chosen && BindSessions(ssl, host)) {
+    return SSL_CLIENT_HELLO_SUCCESS;
+  }
+  *alert = SSL_AD_INTERNAL_ERROR;
+  return SSL_CLIENT_HELLO_ERROR;
+}
+
+// Tells the client that its host counted, whichever it was.
+int AcknowledgeHost(SSL* ssl, int*, void*) {
+  const char* host = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+  return host == nullptr ? SSL_TLSEXT_ERR_NOACK : SSL_TLSEXT_ERR_OK;
 }
 
 // RFC 7301, 3.2: a client that offers protocols, of which this is none, is told so.
@@ -92,6 +126,7 @@ bool Configure(SSL_CTX* context, const TlsSettings& settings) {
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_default_passwd_cb(context, NoPassword);
   SSL_CTX_set_alpn_select_cb(context, ChooseProtocol, nullptr);
+  SSL_CTX_set_tlsext_servername_callback(context, AcknowledgeHost);
   return SSL_CTX_set_min_proto_version(context, least) == 1 &&
          SSL_CTX_set_max_proto_version(context, TLS1_3_VERSION) == 1 &&
          SSL_CTX_set_cipher_list(context, kCiphers) == 1 &&
@@ -131,8 +166,10 @@ absl::StatusOr<std::shared_ptr<const TlsCertificates>> TlsCertificates::Load(
     absl::Status status = loaded->Add(files, settings);
     if (!status.ok()) return status;
   }
-  SSL_CTX_set_tlsext_servername_callback(loaded->Default(), ChooseCertificate);
-  SSL_CTX_set_tlsext_servername_arg(loaded->Default(), loaded.get());
+  // Of each, since after a HelloRetryRequest the chosen one is asked.
+  for (SSL_CTX* context : loaded->contexts_) {
+    SSL_CTX_set_client_hello_cb(context, ChooseCertificate, loaded.get());
+  }
   return std::shared_ptr<const TlsCertificates>(std::move(loaded));
 }
 

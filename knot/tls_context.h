@@ -67,6 +67,8 @@ class TlsCertificates {
 // X2. After a Read that failed, everything is as it was before.
 // X3. A session can be resumed after a Use, and with another process of the same server: the
 //     keys of tickets are made once, and live as long as the server does.
+// X4. A session is resumed only for the host that it was made for, compared without regard to
+//     case, or for none where none was named (RFC 6066, 3).
 class TlsContext {
  public:
   // Errors: as TlsCertificates::Load.

@@ -55,7 +55,7 @@ class TlsContextTest : public testing::Test {
   // byte sent. Returns: the name in the certificate, with a "+" behind it where a session was
   // resumed; `*session`, where given, is what to resume and then what to resume next.
   std::string Meet(const TlsContext& context, const std::string& host,
-                   SSL_SESSION** session = nullptr) {
+                   SSL_SESSION** session = nullptr, int version = TLS1_3_VERSION) {
     int ends[2];
     EXPECT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
     SendBufferPool buffers;
@@ -74,6 +74,7 @@ class TlsContextTest : public testing::Test {
     });
     TlsClientOptions options;
     options.host = host;
+    options.max_version = version;
     options.session = session == nullptr ? nullptr : *session;
     std::string name;
     {
@@ -227,6 +228,159 @@ TEST_F(TlsContextTest, ResumesSessionsAfterAReload) {
   ASSERT_TRUE(Reload(*context, settings).ok());
   EXPECT_EQ(Meet(*context, "a.test", &session), "a.test+");
   SSL_SESSION_free(session);
+}
+
+// X4.
+TEST_F(TlsContextTest, ResumesASessionForTheHostItWasMadeForAndForNoOther) {
+  MakeTicketKeys();
+  TlsSettings settings;
+  settings.files = {Make("a", "DNS:a.test"), Make("b", "DNS:b.test,DNS:*.b.test")};
+  std::unique_ptr<TlsContext> context = *TlsContext::Load(settings);
+  struct Case {
+    std::string made_for, named, outcome;
+  };
+  for (int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
+    for (const Case& c : std::vector<Case>{{"a.test", "a.test", "a.test+"},
+                                           {"a.test", "A.Test", "a.test+"},
+                                           {"X.b.test", "x.B.test", "b.test+"},
+                                           {"", "", "a.test+"},
+                                           {"unheard.of", "unheard.of", "a.test+"},
+                                           {"a.test", "x.b.test", "b.test"},
+                                           {"x.b.test", "a.test", "a.test"},
+                                           {"x.b.test", "y.b.test", "b.test"},
+                                           {"a.test", "unheard.of", "a.test"},
+                                           {"a.test", "", "a.test"},
+                                           {"x.b.test", "", "a.test"},
+                                           {"", "a.test", "a.test"},
+                                           {"", "b.test", "b.test"}}) {
+      SCOPED_TRACE(c.made_for + " then " + c.named + ", version " + std::to_string(version));
+      SSL_SESSION* session = nullptr;
+      Meet(*context, c.made_for, &session, version);
+      EXPECT_EQ(Meet(*context, c.named, &session, version), c.outcome);
+      EXPECT_EQ(Meet(*context, c.named, &session, version),
+                c.outcome.substr(0, c.outcome.find('+')) + "+")
+          << "the session that took its place";
+      ASSERT_TRUE(Reload(*context, settings).ok());
+      EXPECT_EQ(Meet(*context, c.named, &session, version),
+                c.outcome.substr(0, c.outcome.find('+')) + "+");
+      SSL_SESSION_free(session);
+    }
+  }
+}
+
+// A client keeps with the session what the server has acknowledged.
+TEST_F(TlsContextTest, AcknowledgesTheHostWhicheverItIs) {
+  TlsSettings settings;
+  settings.files = {Make("a", "DNS:a.test"), Make("b", "DNS:b.test")};
+  std::unique_ptr<TlsContext> context = *TlsContext::Load(settings);
+  for (int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
+    for (const char* host : {"a.test", "b.test", "unheard.of", ""}) {
+      SSL_SESSION* session = nullptr;
+      Meet(*context, host, &session, version);
+      const char* acknowledged = SSL_SESSION_get0_hostname(session);
+      EXPECT_STREQ(acknowledged == nullptr ? "" : acknowledged, host) << version;
+      SSL_SESSION_free(session);
+    }
+  }
+}
+
+std::string Sized(int bytes, const std::string& what) {
+  std::string size;
+  while (bytes-- > 0) size.push_back(static_cast<char>(what.size() >> (8 * bytes)));
+  return size + what;
+}
+
+// Returns: a ClientHello of TLS 1.2, in its record, whose last extension is server_name.
+std::string Hello(const std::string& server_name) {
+  const std::string groups("\x00\x0a\x00\x04\x00\x02\x00\x17", 8);
+  const std::string algorithms("\x00\x0d\x00\x04\x00\x02\x04\x03", 8);
+  const std::string extensions = groups + algorithms + std::string(2, '\0') + Sized(2, server_name);
+  const std::string hello = "\x03\x03" + std::string(32, 'r') + Sized(1, "") +
+                            Sized(2, "\xc0\x2b") + Sized(1, std::string(1, '\0')) +
+                            Sized(2, extensions);
+  return "\x16\x03\x01" + Sized(2, "\x01" + Sized(3, hello));
+}
+
+TEST_F(TlsContextTest, RefusesHostsThatAreNotWellFormed) {
+  TlsSettings settings;
+  settings.files = {Make("a", "DNS:a.test"), Make("b", "DNS:b.test")};
+  std::unique_ptr<TlsContext> context = *TlsContext::Load(settings);
+  auto entry = [](char type, const std::string& name) { return type + Sized(2, name); };
+  const std::string host = entry(0, "b.test");
+  const std::string good = Sized(2, host);
+  constexpr int kNone = -1;  // no alert
+  struct Case {
+    const char* what;
+    std::string server_name;
+    int alert;
+  };
+  for (const Case& c : std::vector<Case>{
+           {"a host", good, kNone},
+           {"nothing", "", SSL_AD_DECODE_ERROR},
+           {"half a size", std::string(1, '\0'), SSL_AD_DECODE_ERROR},
+           {"an empty list", Sized(2, ""), SSL_AD_DECODE_ERROR},
+           {"a type", Sized(2, std::string(1, '\0')), SSL_AD_DECODE_ERROR},
+           {"half a host's size", Sized(2, std::string(2, '\0')), SSL_AD_DECODE_ERROR},
+           {"another type", Sized(2, entry(1, "b.test")), SSL_AD_DECODE_ERROR},
+           {"two hosts", Sized(2, host + host), SSL_AD_DECODE_ERROR},
+           {"a list that is too long", std::string("\xff\xff") + host, SSL_AD_DECODE_ERROR},
+           {"a list that is too short", std::string("\0\x03", 2) + host, SSL_AD_DECODE_ERROR},
+           {"a host that is too long", Sized(2, std::string("\0\xff\xff", 3) + "b"),
+            SSL_AD_DECODE_ERROR},
+           {"a host that is too short", Sized(2, std::string("\0\0\1", 3) + "b.test"),
+            SSL_AD_DECODE_ERROR},
+           {"something behind", good + "x", SSL_AD_DECODE_ERROR},
+           {"a host with a zero", Sized(2, entry(0, std::string("b\0.test", 7))),
+            SSL_AD_UNRECOGNIZED_NAME},
+           {"a host of 300", Sized(2, entry(0, std::string(300, 'b'))), SSL_AD_UNRECOGNIZED_NAME},
+       }) {
+    int ends[2];
+    ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    SendBufferPool buffers;
+    LeastRate least;
+    std::thread server([&] {
+      TlsSession serving(ends[0], buffers, least);
+      EXPECT_EQ(serving.Handshake(*context, 60'000), TlsSession::Outcome::kFailed) << c.what;
+    });
+    const std::string hello = Hello(c.server_name);
+    EXPECT_EQ(write(ends[1], hello.data(), hello.size()), static_cast<ssize_t>(hello.size()));
+    unsigned char answer[7] = {};  // an alert: its record's type, version and size, level, what
+    EXPECT_EQ(recv(ends[1], answer, sizeof answer, MSG_WAITALL), 7) << c.what;
+    EXPECT_EQ(answer[0] == SSL3_RT_ALERT ? answer[6] : kNone, c.alert) << c.what;
+    close(ends[1]);
+    server.join();
+    close(ends[0]);
+  }
+}
+
+// Of a client's two ClientHellos the last counts, though RFC 8446, 4.1.2, forbids them to differ.
+TEST_F(TlsContextTest, ChoosesAnewAfterAHelloRetryRequest) {
+  TlsSettings settings;
+  settings.files = {Make("a", "DNS:a.test"), Make("b", "DNS:b.test")};
+  std::unique_ptr<TlsContext> context = *TlsContext::Load(settings);
+  int ends[2];
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+  SendBufferPool buffers;
+  LeastRate least;
+  std::thread server([&] {
+    TlsSession serving(ends[0], buffers, least);
+    EXPECT_EQ(serving.Handshake(*context, 60'000), TlsSession::Outcome::kDone);
+    serving.End();
+  });
+  TlsClientOptions options;
+  options.host = "b.test";
+  TlsClient client(test::Client::Socket{ends[1]}, options, false);
+  SSL_set1_groups_list(client.ssl(), "P-521:X25519");  // a key for the first, which is not spoken
+  SSL_set_msg_callback(
+      client.ssl(), [](int write, int, int type, const void* message, size_t, SSL* ssl, void*) {
+        bool hello =
+            type == SSL3_RT_HANDSHAKE && *static_cast<const char*>(message) == SSL3_MT_SERVER_HELLO;
+        if (write == 0 && hello) SSL_set_tlsext_host_name(ssl, "a.test");
+      });
+  EXPECT_TRUE(client.Handshake()) << client.failure();
+  EXPECT_EQ(client.ServerName(), "a.test");
+  server.join();
+  close(ends[0]);
 }
 
 // T2.
