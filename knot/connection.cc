@@ -19,6 +19,9 @@ namespace {
 constexpr int kDone = 0;
 constexpr int kGone = -1;  // the client went away: nobody is there to be told
 
+// RFC 9112, 2.2, asks for one. Each may start the idle time-out anew, so there is an end to them.
+constexpr int kMostEmptyLines = 4;
+
 // How long, and over how much, a refused client is listened to so that it can read why.
 constexpr int kLingerMs = 2000;
 constexpr size_t kLingerBytes = 256 * 1024;
@@ -91,13 +94,13 @@ bool Connection::IsLast() const {
 }
 
 Connection::Next Connection::ServeOne(RequestBuffer& buffer, Input& input) {
+  if (group_.timed) begun_ = MonotonicNs();
   if (input.base[input.begin] == '\r') {
     int skipped = SkipEmptyLines(input);
     if (skipped == kGone) return Next::kClose;
     if (skipped != kDone) return Refuse(skipped, input.bytes());
     if (input.empty()) return Next::kWait;
   }
-  if (group_.timed) begun_ = MonotonicNs();
 
   size_t head_size = 0;
   // Not on this thread's stack, which is cold: the buffer has just been used.
@@ -114,6 +117,7 @@ Connection::Next Connection::ServeOne(RequestBuffer& buffer, Input& input) {
   }
   if (status != RequestParser::kComplete) return Refuse(status, input.bytes());
   input.begin += head_size;
+  empty_lines_ = 0;
 
   const Request& request = parser->request();
   bool keep = parser->KeepAlive() && !IsLast();
@@ -265,11 +269,14 @@ Connection::Next Connection::Finish(const Request& request, int status, const Se
 }
 
 // Skips the empty lines before a request (RFC 9112, 2.2): whole ones, since a bare line feed or
-// carriage return is no line end to Knot. Returns: kDone, kGone or the refusal: 408.
+// carriage return is no line end to Knot. Returns: kDone, kGone or the refusal: 400, 408.
 [[gnu::noinline]] int Connection::SkipEmptyLines(Input& input) {
   int64_t deadline = MonotonicMs() + group_.header_timeout_ms;
   for (;;) {
-    while (absl::StartsWith(input.bytes(), "\r\n")) input.begin += 2;
+    while (absl::StartsWith(input.bytes(), "\r\n")) {
+      input.begin += 2;
+      if (++empty_lines_ > kMostEmptyLines) return 400;
+    }
     if (input.bytes() != "\r") return kDone;
     input.MoveTo(0);
     switch (ReceiveMore(input, kMaxHeadBytes, deadline)) {

@@ -93,6 +93,7 @@ class Connection {
   const Site* site_ = nullptr;  // of the request, once it has begun to be answered
   int64_t begun_ = 0;           // the request being answered, where the group wants to know
   bool pipelined_ = false;      // requests came before the replies to earlier ones
+  uint8_t empty_lines_ = 0;     // received since the last request
   const uint32_t since_;        // the second in which it was accepted
 };
 

@@ -100,6 +100,30 @@ TEST_P(Connections, CannotPutOffTheHeaderTimeoutByTrickling) {
   EXPECT_EQ(client.Read().status, 408);
 }
 
+// Each of them comes by itself, and the wait for what follows begins anew.
+TEST_P(Connections, CannotPutOffTheIdleTimeoutByEmptyLines) {
+  Start({"--threads=1", "--idle_timeout=600", "--make_room_after=0"});
+  Client client(port_);
+  for (int round = 0; round < 2; ++round) {
+    for (int i = 0; i < 4; ++i, usleep(20'000)) ASSERT_TRUE(client.Send("\r\n"));
+    EXPECT_EQ(client.Get("/small").body, "small") << "four before each request are fine";
+  }
+  for (int i = 0; i < 5; ++i, usleep(20'000)) ASSERT_TRUE(client.Send("\r\n"));
+  EXPECT_EQ(client.Read().status, 400);
+  EXPECT_TRUE(client.AtEnd());
+}
+
+TEST_P(Connections, MayPipelineFourEmptyLinesBeforeEachRequestButNotFive) {
+  Start({"--threads=1"});
+  const std::string four = "\r\n\r\n\r\n\r\n", get = "GET /small HTTP/1.1\r\nHost: h\r\n\r\n";
+  Client client(port_);
+  client.Send(four + get + four + get + four + "\r\n" + get);
+  EXPECT_EQ(client.Read().body, "small");
+  EXPECT_EQ(client.Read().body, "small");
+  EXPECT_EQ(client.Read().status, 400);
+  EXPECT_TRUE(client.AtEnd());
+}
+
 TEST_P(Connections, ThatSayNothingAreClosedWithoutAWord) {
   Start({"--threads=8", "--idle_timeout=1", "--header_timeout=60"});
   Client silent(port_), idle(port_);
