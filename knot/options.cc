@@ -155,11 +155,11 @@ namespace {
 
 // What is made once: sockets, how connections begin, threads, and what they run on and as.
 constexpr absl::string_view kForLife[] = {
-    "accept",     "admin",          "admin_hosts",     "admin_public", "chroot",
-    "kernel_tls", "listen",         "make_room_after", "pid_file",     "poller",
-    "processes",  "proxy_protocol", "sandbox",         "schedulers",   "send",
-    "spawn",      "stack_kb",       "takeover",        "threads",      "user",
-    "workers"};
+    "accept",       "admin",      "admin_hosts",    "admin_public",    "chroot",
+    "crowded_rate", "kernel_tls", "listen",         "make_room_after", "pid_file",
+    "poller",       "processes",  "proxy_protocol", "sandbox",         "schedulers",
+    "send",         "spawn",      "stack_kb",       "takeover",        "threads",
+    "user",         "workers"};
 
 // Libraries define flags too; Knot's are those of the files knot/options*.cc.
 bool IsKnotFlag(const absl::CommandLineFlag& flag) {

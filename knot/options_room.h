@@ -1,4 +1,4 @@
-// The flag that says when connections that are silent make room for others.
+// The flags that say when connections that are silent, or slow, make room for others.
 #ifndef KNOT_OPTIONS_ROOM_H_
 #define KNOT_OPTIONS_ROOM_H_
 
@@ -8,6 +8,7 @@ namespace knot {
 
 struct RoomOptions {
   int make_room_after = 0;  // seconds; 0: never
+  int crowded_rate = 0;     // bytes a second; 0: any
 };
 
 RoomOptions RoomOptionsFromFlags();

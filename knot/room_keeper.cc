@@ -3,6 +3,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include <chrono>
 #include <new>
@@ -14,6 +15,12 @@ namespace knot {
 namespace {
 
 constexpr std::chrono::milliseconds kStep{250};
+
+int64_t MonotonicMs() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * int64_t{1000} + now.tv_nsec / 1'000'000;
+}
 
 }  // namespace
 
@@ -65,11 +72,19 @@ void RoomKeeper::Look(Place& place) const {
   }
   if (!place.crowded) return;
   try {
-    place.traffic.counters.room_made.Add(
-        place.traffic.open.EndSilent(place.door, waiting, silence_ms_));
+    MakeRoom(place, waiting);
   } catch (const std::bad_alloc&) {
     // Nobody is ended this time.
   }
+}
+
+void RoomKeeper::MakeRoom(Place& place, size_t waiting) const {
+  OpenConnections& open = place.traffic.open;
+  const size_t told = open.EndSilent(place.door, waiting, silence_ms_);
+  place.traffic.counters.room_made.Add(told);
+  if (!place.slow.on()) return;
+  const size_t cut = open.CutSlow(place.door, waiting - told, place.slow, MonotonicMs());
+  place.traffic.counters.room_made.Add(cut);
 }
 
 }  // namespace knot

@@ -285,12 +285,13 @@ absl::Status Server::MakeThreads() {
 
 absl::Status Server::KeepRoom() {
   if (options_.room.make_room_after == 0) return absl::OkStatus();
+  const int64_t silence_ms = int64_t{1000} * options_.room.make_room_after;
   std::vector<RoomKeeper::Place> places;
   for (const auto& door : doors_) {
-    places.push_back(
-        {door->socket, door->place.number, door->place.threads, door->serving, door->traffic});
+    places.push_back({door->socket, door->place.number, door->place.threads, door->serving,
+                      door->traffic, SlowWatch(options_.room.crowded_rate, silence_ms)});
   }
-  auto keeper = RoomKeeper::Start(std::move(places), options_.room.make_room_after * 1000);
+  auto keeper = RoomKeeper::Start(std::move(places), silence_ms);
   if (keeper.ok()) room_keeper_ = *std::move(keeper);
   return keeper.status();
 }

@@ -18,7 +18,7 @@ struct Totals : tuning::ThreadingTotals {
   uint64_t connections = 0;  // accepted
   uint64_t idle_closed = 0;  // closed by the idle time-out
   uint64_t turned_away = 0;  // closed because their client had as many as it may
-  uint64_t room_made = 0;    // told to end so that others could be served
+  uint64_t room_made = 0;    // told to end, or cut off, so that others could be served
   uint64_t tls_handshakes = 0, tls_resumed = 0, tls_failures = 0;
   uint64_t proxy_refusals = 0;
   uint64_t requests = 0;    // replies begun, refusals included

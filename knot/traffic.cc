@@ -1,27 +1,12 @@
 #include "knot/traffic.h"
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <time.h>
 
 #include <algorithm>
-#include <utility>
 #include <vector>
 
 namespace knot {
-namespace {
-
-// Returns: for how long neither side has sent or acknowledged anything, in milliseconds; -1 of what
-// is no TCP connection.
-int64_t SilenceOf(int socket) {
-  tcp_info info{};
-  socklen_t size = sizeof info;
-  if (getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return -1;
-  return std::min({info.tcpi_last_data_recv, info.tcpi_last_data_sent, info.tcpi_last_ack_recv});
-}
-
-}  // namespace
 
 void OpenConnections::Reserve(size_t count) {
   std::lock_guard<Lock> lock(mutex_);
@@ -31,7 +16,7 @@ void OpenConnections::Reserve(size_t count) {
 
 void OpenConnections::Add(int socket, int door) {
   std::lock_guard<Lock> lock(mutex_);
-  sockets_.insert_or_assign(socket, Open{door, false});
+  sockets_.insert_or_assign(socket, Open{++last_number_, door, State::kServed});
   if (ending_) shutdown(socket, SHUT_RD);
 }
 
@@ -42,29 +27,65 @@ void OpenConnections::EndAll() {
 }
 
 size_t OpenConnections::EndSilent(int door, size_t count, int64_t silence_ms) {
-  std::vector<std::pair<int64_t, int>> found;  // silence and socket
+  struct Found {
+    int64_t silence_ms;
+    int socket;
+    uint64_t number;
+  };
+  std::vector<Found> found;
   {
     std::lock_guard<Lock> lock(mutex_);
     for (const auto& [socket, open] : sockets_) {
-      if (open.door == door && !open.ended) found.emplace_back(0, socket);
+      if (open.door == door && open.state == State::kServed) {
+        found.push_back({0, socket, open.number});
+      }
     }
   }
   // Without the lock, for there may be thousands; some sockets may be others by then.
-  for (auto& [silence, socket] : found) silence = SilenceOf(socket);
-  std::sort(found.rbegin(), found.rend());
-  size_t ended = 0;
-  for (const auto& [silence, socket] : found) {
-    if (ended == count || silence < silence_ms) break;
+  for (Found& one : found) one.silence_ms = ActivityOf(one.socket).silence_ms;
+  std::sort(found.begin(), found.end(),
+            [](const Found& a, const Found& b) { return a.silence_ms > b.silence_ms; });
+  size_t told = 0;
+  for (const Found& one : found) {
+    if (told == count || one.silence_ms < silence_ms) break;
     std::lock_guard<Lock> lock(mutex_);
-    auto place = sockets_.find(socket);
-    bool same = place != sockets_.end() && place->second.door == door && !place->second.ended &&
-                SilenceOf(socket) >= silence_ms;
+    auto place = sockets_.find(one.socket);
+    bool same = place != sockets_.end() && place->second.number == one.number &&
+                ActivityOf(one.socket).silence_ms >= silence_ms;
     if (!same) continue;
-    place->second.ended = true;
-    shutdown(socket, SHUT_RD);
-    ++ended;
+    place->second.state = State::kTold;
+    shutdown(one.socket, SHUT_RD);
+    ++told;
   }
-  return ended;
+  return told;
+}
+
+size_t OpenConnections::CutSlow(int door, size_t count, SlowWatch& watch, int64_t now_ms) {
+  std::vector<SlowWatch::Watched> found;
+  size_t leaving = 0;
+  {
+    std::lock_guard<Lock> lock(mutex_);
+    for (const auto& [socket, open] : sockets_) {
+      if (open.door != door) continue;
+      if (open.state == State::kCut) {
+        ++leaving;
+      } else {
+        found.push_back({open.number, socket, open.state == State::kTold});
+      }
+    }
+  }
+  // Without the lock, as above.
+  size_t cut = 0;
+  for (const SlowWatch::Watched& slow : watch.Look(found, now_ms)) {
+    if (leaving + cut >= count) break;
+    std::lock_guard<Lock> lock(mutex_);
+    auto place = sockets_.find(slow.socket);
+    if (place == sockets_.end() || place->second.number != slow.number) continue;
+    place->second.state = State::kCut;
+    shutdown(slow.socket, SHUT_RDWR);
+    ++cut;
+  }
+  return cut;
 }
 
 void AcceptBackOff::Wait(const std::atomic<bool>& stopping) {

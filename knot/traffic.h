@@ -13,6 +13,7 @@
 #include "knot/listing.h"
 #include "knot/lock.h"
 #include "knot/request_metrics.h"
+#include "knot/slow_watch.h"
 
 namespace knot {
 
@@ -35,7 +36,7 @@ struct Counters {
   Counter idle_closed;  // closed by the idle time-out
   Counter health;       // answers to --health, which are in none of the others
   Counter turned_away;  // closed because their client had as many as it may
-  Counter room_made;    // told to end so that others could be served
+  Counter room_made;    // told to end, or cut off, so that others could be served
 
   Counter tls_handshakes;  // done
   Counter tls_resumed;     // of these, those that resumed a session
@@ -46,7 +47,16 @@ struct Counters {
   Counter past_checks;  // as loads
 };
 
-// Knows the sockets of connections, so that those waiting for a request can be told to end.
+// Knows the sockets of connections, so that they can be told to end, or cut off.
+//
+// State   served --EndSilent--> told --CutSlow--> cut
+//         served --CutSlow--> cut
+//         Whatever it is, Remove ends it, and EndAll changes none.
+//
+//   O1  A connection is told at most once by EndSilent, cut off at most once, and not told
+//       afterwards.
+//   O2  What is told or cut off is the connection that was looked at: none has the number of
+//       another, and its socket cannot be closed before Remove.
 class OpenConnections {
  public:
   // Makes room for so many more connections, so that Add needs no memory: the table does not
@@ -76,20 +86,31 @@ class OpenConnections {
   // silent.
   size_t EndSilent(int door, size_t count, int64_t silence_ms);
 
+  // Looks with `watch`, which no other door has, at the connections of `door`, and cuts off those
+  // it finds slow: the slowest, up to `count` of them, of which those that were cut off before and
+  // have not yet left are a part. Nothing can be sent or received on them any more; what their
+  // sockets have taken still leaves.
+  //
+  // Returns: how many. Blocks: never. Source: as EndSilent; shutdown(2).
+  size_t CutSlow(int door, size_t count, SlowWatch& watch, int64_t now_ms);
+
   uint64_t size() const {
     std::lock_guard<Lock> lock(mutex_);
     return sockets_.size();
   }
 
  private:
+  enum class State : uint8_t { kServed, kTold, kCut };
   struct Open {
+    uint64_t number;
     int door;
-    bool ended;  // by EndSilent
+    State state;
   };
 
   mutable Lock mutex_;
   absl::flat_hash_map<int, Open> sockets_;
   size_t reserved_ = 0;
+  uint64_t last_number_ = 0;
   bool ending_ = false;
 };
 

@@ -31,7 +31,7 @@ constexpr Row<Totals> kTotals[] = {
     {"turned_away", &Totals::turned_away, "knot_connections_turned_away_total",
      "Connections closed because their client had as many as it may."},
     {"room_made", &Totals::room_made, "knot_connections_room_made_total",
-     "Connections told to end so that others could be served."},
+     "Connections told to end, or cut off, so that others could be served."},
     {"tls_handshakes", &Totals::tls_handshakes, "knot_tls_handshakes_total",
      "TLS handshakes done."},
     {"tls_resumed", &Totals::tls_resumed, "knot_tls_resumed_total",

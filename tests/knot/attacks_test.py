@@ -3,8 +3,8 @@
 
 usage: attacks_test.py KNOT [UNITTEST ARGUMENTS]
 
-The attackers are slow to send heads or bodies, slow to read, silent, or ask for many ranges; whoever is turned out
-comes again at once. Knot's time-outs are made short, so that the test is. Nothing is claimed of how long the ordinary
+The attackers are slow to send heads or bodies, slow to read, silent, send empty lines, or ask for many ranges; some are
+just faster than the least rates ask for. Whoever is turned out comes again at once. Knot's time-outs are made short, so that the test is. Nothing is claimed of how long the ordinary
 client waits: only that each of its requests, over new connections and over kept ones, gets its reply. Debian's
 slowhttptest does the same in its own ways, where it is installed.
 """
@@ -28,6 +28,7 @@ THREADS = 24
 ATTACKERS = 40
 SECONDS = 2  # of each attack
 LIFE = 3  # seconds after which a slow reader comes anew
+FOREVER = 100_000
 SMALL = b"small\n"
 BIG = pattern(8_000_000, 1)
 
@@ -36,6 +37,7 @@ HEAD = b"GET /big HTTP/1.1\r\nHost: h\r\n"
 SLOW_HEAD = (HEAD, b"X: y\r\n")
 SLOW_BODY = (HEAD + b"Content-Length: 100000\r\n\r\n", b"x")
 SLOW_CHUNKS = (HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n")
+STEADY_BODY = (HEAD + b"Content-Length: 1000000\r\n\r\n", b"x" * 500)
 SLOW_LINES = (b"\r\n", b"\r\n")
 SILENT = (b"", b"")
 KEPT = (b"GET /small HTTP/1.1\r\nHost: h\r\n\r\n", b"")
@@ -47,12 +49,12 @@ APART = (HEAD + b"Range: bytes=" + b",".join(b"%d-%d" % (i, i + 400) for i in ra
 class Attack:
   """Attackers that hold connections, in a thread of their own."""
 
-  def __init__(self, port, sends, pause, read=None, receive_buffer=None):
+  def __init__(self, port, sends, pause, read=None, receive_buffer=None, life=LIFE):
     """Each sends something more, and reads `read` bytes, once in `pause` seconds; None: it reads whatever comes.
 
-    Who does not read it cannot see that it was turned out, so it leaves after a while and comes again.
+    Who does not read it cannot see that it was turned out, so it leaves after `life` seconds and comes again.
     """
-    self.port, self.pause, self.read, self.receive_buffer = port, pause, read, receive_buffer
+    self.port, self.pause, self.read, self.receive_buffer, self.life = port, pause, read, receive_buffer, life
     self.first, self.again = sends
     self.selector = selectors.DefaultSelector()
     self.clients = {}  # and when each came
@@ -92,7 +94,7 @@ class Attack:
     established = 1  # the first byte of TCP_INFO is the state
     if client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != established:
       raise ConnectionResetError
-    if self.read is not None and time.monotonic() - self.clients[client] > LIFE:
+    if self.read is not None and time.monotonic() - self.clients[client] > self.life:
       raise ConnectionResetError
     if self.again:
       client.send(self.again)
@@ -209,6 +211,15 @@ class Attacks(unittest.TestCase):
 
   def test_empty_lines(self):
     self.withstand("empty lines", SLOW_LINES, *self.LONG, pause=2)
+    self.withstand("empty lines, never silent", SLOW_LINES, *self.LONG, "--crowded_rate=0")
+
+  def test_slow_body_above_the_least_rate(self):
+    self.withstand("slow body above the least rate", STEADY_BODY, *self.LONG)
+
+  def test_slow_read_above_the_least_rate(self):
+    for send in ("--send=inline", "--send=cache"):
+      self.withstand(f"slow read above the least rate, {send}", STUCK, *self.LONG, send, "--cache_mb=200",
+                     receive_buffer=2048, read=512, life=FOREVER)
 
   def test_slow_readers(self):
     self.withstand("readers of nothing", STUCK, *self.SHORT, receive_buffer=2048, read=0)

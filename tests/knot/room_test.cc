@@ -1,8 +1,10 @@
-// Where every thread serves and connections wait, those that are silent make room.
+// Where every thread serves and connections wait, those that are silent, or slow, make room.
 
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -10,10 +12,12 @@
 #include <array>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "knot/group.h"
 #include "knot/room_keeper.h"
+#include "knot/slow_watch.h"
 #include "tests/knot/support/client.h"
 #include "tests/knot/support/server_process.h"
 
@@ -41,6 +45,8 @@ class Loopback {
   int Connect() {
     int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     EXPECT_EQ(connect(client, reinterpret_cast<sockaddr*>(&address_), sizeof address_), 0);
+    const int at_once = 1;
+    setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &at_once, sizeof at_once);
     return Keep(client);
   }
   int Accept() { return Keep(accept(listener_, nullptr, nullptr)); }
@@ -115,6 +121,155 @@ TEST(OpenConnections, NeverEndsWhatIsNoTcpConnection) {
   open.Add(1'000'000, 0);  // closed since, by its thread
   EXPECT_EQ(open.EndSilent(0, 9, 0), 0u);
   for (int end : pair) close(end);
+}
+
+// Looks are a fourth of a second apart, by a clock of their own, and in each second a connection
+// must move a thousand bytes: what its client sends, which nobody reads.
+class SlowConnections : public testing::Test {
+ protected:
+  struct Slow {
+    int client;
+    int socket;
+    int each;  // bytes between two looks
+  };
+
+  Slow& Add(int each, int door = 1) {
+    const int client = loopback_.Connect(), socket = loopback_.Accept();
+    open_.Add(socket, door);
+    return *slow_.emplace_back(new Slow{client, socket, each});
+  }
+
+  // Returns: how many were cut off.
+  size_t Look(size_t count = 9) {
+    for (auto& slow : slow_) {
+      if (!IsCut(*slow)) Move(*slow);
+    }
+    now_ms_ += 250;
+    return open_.CutSlow(1, count, watch_, now_ms_);
+  }
+
+  size_t Looks(int looks) {
+    size_t cut = 0;
+    for (int i = 0; i < looks; ++i) cut += Look();
+    return cut;
+  }
+
+  static void Move(const Slow& slow) {
+    const int64_t then = ActivityOf(slow.socket).moved + slow.each;
+    const std::string bytes(slow.each, 'x');
+    send(slow.client, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    for (int i = 0; i < 10'000 && ActivityOf(slow.socket).moved < then; ++i) usleep(1000);
+  }
+
+  static bool IsCut(const Slow& slow) {
+    pollfd both_ways{slow.socket, 0, 0};
+    return poll(&both_ways, 1, 0) == 1 && (both_ways.revents & POLLHUP) != 0;
+  }
+
+  Loopback loopback_;
+  OpenConnections open_;
+  SlowWatch watch_{1000, 1000};
+  int64_t now_ms_ = 1'000'000;
+  std::vector<std::unique_ptr<Slow>> slow_;
+};
+
+// The first window begins with the first look, so the second ends with the ninth.
+constexpr int kTwoWindows = 9;
+
+TEST_F(SlowConnections, AreCutOffTheSlowestFirstAfterTwoWindows) {
+  const Slow &third = Add(240), &first = Add(10), &second = Add(100), &fast = Add(260);
+  const Slow& other = Add(0, 2);
+  EXPECT_EQ(Looks(kTwoWindows - 1), 0u);
+  EXPECT_EQ(Look(1), 1u);
+  EXPECT_TRUE(IsCut(first));
+  EXPECT_FALSE(IsCut(second));
+  EXPECT_EQ(Look(1), 0u) << "the one that was cut off is about to make room";
+  open_.Remove(first.socket);
+  EXPECT_EQ(Look(1), 1u);
+  EXPECT_TRUE(IsCut(second));
+  EXPECT_FALSE(IsCut(third));
+  EXPECT_EQ(Looks(30), 1u);
+  EXPECT_TRUE(IsCut(third));
+  EXPECT_FALSE(IsCut(fast));
+  EXPECT_FALSE(IsCut(other)) << "it came in by another door";
+}
+
+TEST_F(SlowConnections, AreNotThoseThatAreFastNowOrInEverySecondWindow) {
+  Slow& late = Add(0);
+  Slow& in_turns = Add(0);
+  for (int i = 0; i < 8; ++i) EXPECT_EQ(Look(0), 0u);
+  late.each = 4000;
+  in_turns.each = 4000;
+  EXPECT_EQ(Look(), 0u) << "in the last of their second windows";
+  late.each = 0;
+  EXPECT_EQ(Looks(4), 0u);
+  for (int i = 0; i < 20; ++i) {
+    late.each = in_turns.each = i % 8 < 4 ? 1000 : 0;
+    EXPECT_EQ(Look(), 0u) << i;
+  }
+}
+
+TEST_F(SlowConnections, AreNotThoseThatHaveJustBecomeFast) {
+  Slow& slow = Add(0);
+  for (int i = 0; i < kTwoWindows; ++i) EXPECT_EQ(Look(0), 0u);
+  slow.each = 4000;
+  EXPECT_EQ(Look(), 0u);
+  slow.each = 0;
+  EXPECT_EQ(Looks(3), 0u);
+  EXPECT_EQ(Looks(8), 1u);
+}
+
+TEST_F(SlowConnections, BeginAnewAfterASecondWithoutALook) {
+  Add(10);
+  EXPECT_EQ(Looks(kTwoWindows - 1), 0u);
+  now_ms_ += 750;
+  EXPECT_EQ(Looks(kTwoWindows - 1), 0u);
+  now_ms_ += 700;
+  EXPECT_EQ(Look(), 1u) << "that was less than a second";
+}
+
+TEST_F(SlowConnections, BeginAnewAsAnother) {
+  const Slow& slow = Add(10);
+  EXPECT_EQ(Looks(kTwoWindows - 1), 0u);
+  open_.Remove(slow.socket);
+  open_.Add(slow.socket, 1);
+  EXPECT_EQ(Looks(kTwoWindows - 1), 0u);
+  EXPECT_EQ(Look(), 1u);
+}
+
+TEST_F(SlowConnections, AreCutOffOnceAndNotToldAfterwards) {
+  Add(10);
+  EXPECT_EQ(Looks(kTwoWindows), 1u);
+  EXPECT_EQ(Looks(30), 0u);
+  EXPECT_EQ(open_.EndSilent(1, 9, 0), 0u);
+}
+
+TEST_F(SlowConnections, AreNotThoseThatAreSilentUntilTheyWereTold) {
+  SlowWatch watch(1000, 50);
+  const Slow& silent = Add(0);
+  for (int i = 0; i < 5; ++i, now_ms_ += 60, usleep(60'000)) {
+    EXPECT_EQ(open_.CutSlow(1, 9, watch, now_ms_), 0u);
+  }
+  EXPECT_EQ(open_.EndSilent(1, 1, 50), 1u);
+  EXPECT_FALSE(IsCut(silent));
+  size_t cut = 0;
+  for (int i = 0; i < 3; ++i, now_ms_ += 60) cut += open_.CutSlow(1, 9, watch, now_ms_);
+  EXPECT_EQ(cut, 1u);
+  EXPECT_TRUE(IsCut(silent));
+}
+
+TEST_F(SlowConnections, AreTcpConnections) {
+  std::array<int, 2> pair;
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, pair.data()), 0);
+  open_.Add(pair[0], 1);
+  open_.Add(1'000'000, 1);  // closed since, by its thread
+  EXPECT_EQ(Looks(30), 0u);
+  for (int end : pair) close(end);
+}
+
+TEST_F(SlowConnections, AreNoneWithARateOfZero) {
+  EXPECT_TRUE(watch_.on());
+  EXPECT_FALSE(SlowWatch(0, 1000).on());
 }
 
 }  // namespace
@@ -208,10 +363,55 @@ TEST_P(Room, IsMadeOnEachScheduler) {
   }
 }
 
-TEST_P(Room, IsNotMadeByCuttingAReplyShort) {
-  for (const char* send : {"--send=cache", "--send=inline"}) {
+// Both move more than the least rates ask for, so that only making room ends them.
+TEST_P(Room, IsMadeByCuttingOffASlowBody) {
+  StartWith({"--threads=1", "--make_room_after=1"});
+  Client slow(port_);
+  slow.Send("GET /small HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n");
+  Client waiting(port_);
+  waiting.Send("GET /small HTTP/1.1\r\nHost: h\r\n\r\n");
+  std::string body;
+  std::thread reading([&] { body = waiting.Read().body; });
+  for (int i = 0; i < 300 && slow.Send(std::string(300, 'b')); ++i) usleep(100'000);
+  reading.join();
+  EXPECT_EQ(body, "small");
+  EXPECT_FALSE(slow.Send("b")) << "it was over before it was cut off";
+  EXPECT_NE(Counters().find(" room_made=1 "), std::string::npos) << server_->Error();
+}
+
+TEST_P(Room, IsMadeByCuttingOffASlowReply) {
+  for (const char* send : {"--send=cache", "--send=inline", "--send=blocking", "--send=poll"}) {
     SCOPED_TRACE(send);
     StartWith({"--threads=1", "--make_room_after=1", "--send_timeout=50", "--cache_mb=200", send});
+    Client slow(port_, 16384);
+    slow.Send("GET /big HTTP/1.1\r\nHost: h\r\n\r\n");
+    slow.ReadBytes(1000);
+    Client waiting(port_);
+    waiting.Send("GET /small HTTP/1.1\r\nHost: h\r\n\r\n");
+    EXPECT_EQ(waiting.Read().body, "small");
+    EXPECT_NE(Counters().find(" room_made="), std::string::npos);
+    EXPECT_LT(slow.ReadBytes(20'000'000).size(), 20'000'000u);
+  }
+}
+
+TEST_P(Room, IsNotMadeByCuttingOffWhoIsFastEnough) {
+  StartWith({"--threads=1", "--make_room_after=1", "--crowded_rate=20000"});
+  Client fast(port_);
+  fast.Send("GET /small HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n");
+  Client waiting(port_);
+  waiting.Send("GET /small HTTP/1.1\r\nHost: h\r\n\r\n");
+  for (int i = 0; i < 40; ++i, usleep(100'000)) {
+    ASSERT_TRUE(fast.Send(std::string(25'000, 'b')));
+  }
+  EXPECT_EQ(fast.Read().body, "small");
+  EXPECT_EQ(waiting.Read().body, "small");
+}
+
+TEST_P(Room, IsNotMadeByCuttingAReplyShortWhereThatIsOff) {
+  for (const char* send : {"--send=cache", "--send=inline"}) {
+    SCOPED_TRACE(send);
+    StartWith({"--threads=1", "--make_room_after=1", "--crowded_rate=0", "--send_timeout=50",
+               "--cache_mb=200", send});
     Client slow(port_, 16384);
     slow.Send("GET /big HTTP/1.1\r\nHost: h\r\n\r\n");
     std::string got = slow.ReadBytes(10'000);
@@ -251,12 +451,12 @@ TEST_P(Room, IsNotMadeWhereThatIsOff) {
   EXPECT_EQ(waiting.Read().body, "small");
 }
 
-TEST_P(Room, FlagHasARange) {
-  for (const char* value : {"-1", "86401", "soon"}) {
-    ServerProcess process(GetParam(), {std::string("--make_room_after=") + value});
+TEST_P(Room, FlagsHaveTheirRanges) {
+  for (const char* flag : {"--make_room_after=-1", "--make_room_after=86401",
+                           "--make_room_after=soon", "--crowded_rate=-1", "--crowded_rate=2e9"}) {
+    ServerProcess process(GetParam(), {flag});
     EXPECT_EQ(process.WaitForExit(), 2);
-    EXPECT_NE(process.Error().find(std::string("--make_room_after=") + value), std::string::npos)
-        << process.Error();
+    EXPECT_NE(process.Error().find(flag), std::string::npos) << process.Error();
   }
 }
 
