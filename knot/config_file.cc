@@ -10,6 +10,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 
 namespace knot {
 namespace {
@@ -88,6 +89,7 @@ std::string ReadAll(int descriptor, bool* failed) {
 }  // namespace
 
 absl::StatusOr<std::vector<ConfigLine>> ParseConfig(absl::string_view text) {
+  absl::ConsumePrefix(&text, "\xef\xbb\xbf");  // a byte order mark, as some editors put it first
   std::vector<ConfigLine> lines;
   int number = 0;
   for (absl::string_view piece : absl::StrSplit(text, '\n')) {

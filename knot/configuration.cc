@@ -1,11 +1,36 @@
 #include "knot/configuration.h"
 
 #include <utility>
+#include <vector>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "knot/descriptor.h"
 #include "knot/descriptor_limit.h"
 #include "knot/policy.h"
 
 namespace knot {
+
+namespace {
+
+// Returns: which files that the rules name are not there. They may come later, so it is no error.
+std::string MissingFiles(const Sites& sites) {
+  std::vector<std::string> missing;
+  for (const auto& site : sites.list()) {
+    std::vector<std::string> files;
+    if (!site->rules.spa.empty()) files.push_back(site->rules.spa);
+    for (const auto& [status, file] : site->rules.error_pages) files.push_back(file);
+    for (const std::string& file : files) {
+      Descriptor opened(OpenBeneath(site->root, file.c_str()));
+      if (opened.get() < 0) missing.push_back(absl::StrCat(site->directory, "/", file));
+    }
+  }
+  if (missing.empty()) return "";
+  return absl::StrCat("--error_page or --spa name what is not there: ",
+                      absl::StrJoin(missing, ", "));
+}
+
+}  // namespace
 
 Configuration::Configuration() = default;
 Configuration::~Configuration() = default;
@@ -29,6 +54,7 @@ absl::StatusOr<std::shared_ptr<const Configuration>> Configuration::Open(
       options.policy, *result->sites, before != nullptr ? before->policy.get() : nullptr);
   if (!policy.ok()) return policy.status();
   result->policy = *std::move(policy);
+  result->warning = MissingFiles(*result->sites);
   result->trusted_proxies = options.transport.trusted_proxies;
   return result;
 }

@@ -38,6 +38,7 @@ struct Configuration {
   HeaderRules headers;
   std::unique_ptr<Policy> policy;  // null: no rules
   AddressSet trusted_proxies;
+  std::string warning;  // files that the rules of the sites name and that are not there, or ""
 };
 
 // Returns: for how many descriptors each host's directory, which stays open, counts.

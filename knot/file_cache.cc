@@ -49,16 +49,29 @@ bool SameTime(const timespec& a, const timespec& b) {
   return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
 }
 
+// Tells whether a file was modified before another. Tools that make a file in another coding give
+// it the time of the original, some in seconds or microseconds only.
+bool IsOlder(const timespec& file, timespec other) {
+  if (file.tv_nsec == 0) {
+    other.tv_nsec = 0;
+  } else if (file.tv_nsec % 1000 == 0) {
+    other.tv_nsec -= other.tv_nsec % 1000;
+  }
+  return file.tv_sec < other.tv_sec ||
+         (file.tv_sec == other.tv_sec && file.tv_nsec < other.tv_nsec);
+}
+
 bool SameState(const File& file, const struct stat& stat) {
   return file.device == stat.st_dev && file.inode == stat.st_ino &&
          file.size == static_cast<uint64_t>(stat.st_size) &&
          SameTime(file.modified, stat.st_mtim) && SameTime(file.changed, stat.st_ctim);
 }
 
-// What changes when the file does. Weak while another change could still leave the same time.
+// What changes when the file does. Weak while another change could still leave the same time. Not
+// by the time of the last modification, which tools set as they like: of files of one size it is
+// often the same.
 std::string EntityTag(const File& file) {
-  uint64_t time =
-      static_cast<uint64_t>(file.modified.tv_sec) * 1'000'000'000 + file.modified.tv_nsec;
+  uint64_t time = static_cast<uint64_t>(file.changed.tv_sec) * 1'000'000'000 + file.changed.tv_nsec;
   return absl::StrCat(file.settled ? "" : "W/", "\"", absl::Hex(time), "-", absl::Hex(file.size),
                       file.coding == Coding::kIdentity ? "" : "-",
                       file.coding == Coding::kIdentity ? "" : CodingName(file.coding), "\"");
@@ -387,7 +400,7 @@ FileCache::Siblings FileCache::OpenSiblings(const Tree& tree, const std::string&
     if (descriptor < 0) continue;
     sibling.descriptor.Reset(descriptor);
     bool good = fstat(descriptor, &sibling.stat) == 0 && S_ISREG(sibling.stat.st_mode) &&
-                sibling.stat.st_mtim.tv_sec >= opened.stat.st_mtim.tv_sec;
+                !IsOlder(sibling.stat.st_mtim, opened.stat.st_mtim);
     if (good) {
       sibling.status = 200;
     } else {

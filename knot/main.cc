@@ -29,8 +29,9 @@ void Warn(const knot::Options& options) {
 
 int TestConfiguration(const knot::Options& options) {
   Warn(options);
-  absl::Status status = knot::Server::Check(options);
-  if (!status.ok()) return Fail(status.message());
+  absl::StatusOr<std::string> warning = knot::Server::Check(options);
+  if (!warning.ok()) return Fail(warning.status().message());
+  if (!warning->empty()) knot::Say("warning: " + *warning);
   std::puts("knot: configuration is good");
   return 0;
 }

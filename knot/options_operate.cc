@@ -1,6 +1,13 @@
 #include "knot/options_operate.h"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <utility>
+
 #include "absl/flags/flag.h"
+#include "absl/strings/str_cat.h"
 #include "knot/choice.h"
 #include "knot/command_line.h"
 #include "knot/privileges.h"
@@ -103,6 +110,32 @@ absl::Status CheckOperate(const OperateOptions& options) {
     if (!identity.ok()) return identity.status();
   }
   return CheckRange("drain_timeout", options.drain_timeout, 1, 86'400);
+}
+
+namespace {
+
+absl::Status CheckDirectory(absl::string_view flag, const std::string& name, int access_mode) {
+  struct stat there;
+  if (stat(name.c_str(), &there) == 0 && !S_ISDIR(there.st_mode))
+    errno = ENOTDIR;
+  else if (access(name.c_str(), access_mode) == 0)
+    return absl::OkStatus();
+  return absl::ErrnoToStatus(errno, absl::StrCat("--", flag, ": ", name));
+}
+
+}  // namespace
+
+absl::Status CheckPlaces(const OperateOptions& options) {
+  absl::Status status;
+  if (!options.chroot.empty()) status = CheckDirectory("chroot", options.chroot, X_OK);
+  for (auto [flag, file] :
+       {std::pair("pid_file", options.pid_file), std::pair("takeover", options.takeover)}) {
+    if (file.empty()) continue;
+    size_t slash = file.rfind('/');
+    std::string directory = slash == std::string::npos ? "." : file.substr(0, slash + 1);
+    status.Update(CheckDirectory(flag, directory, W_OK | X_OK));
+  }
+  return status;
 }
 
 }  // namespace knot

@@ -32,6 +32,9 @@ OperateOptions OperateOptionsFromFlags();
 // Errors: InvalidArgument, with one line that begins with the flag.
 absl::Status CheckOperate(const OperateOptions& options);
 
+// Errors: what they name is not there, or cannot be made where it is to be.
+absl::Status CheckPlaces(const OperateOptions& options);
+
 }  // namespace knot
 
 #endif  // KNOT_OPTIONS_OPERATE_H_

@@ -82,16 +82,29 @@ bool HasHiddenSegment(absl::string_view path) {
 
 bool HasExtension(absl::string_view path) { return absl::StrContains(LastSegment(path), '.'); }
 
-void AppendPercentEncoded(absl::string_view path, std::string* out) {
+namespace {
+
+// Appends letters, digits and the characters of `others` as they are, and the rest as %HH.
+void AppendEncoded(absl::string_view text, absl::string_view others, std::string* out) {
   constexpr char kHex[] = "0123456789ABCDEF";
-  for (char c : path) {
-    if (absl::ascii_isalnum(c) || std::memchr("-._~/", c, 5) != nullptr) {
+  for (char c : text) {
+    if (absl::ascii_isalnum(static_cast<unsigned char>(c)) || absl::StrContains(others, c)) {
       out->push_back(c);
     } else {
       unsigned char byte = static_cast<unsigned char>(c);
       out->append({'%', kHex[byte >> 4], kHex[byte & 15]});
     }
   }
+}
+
+}  // namespace
+
+void AppendPercentEncoded(absl::string_view path, std::string* out) {
+  AppendEncoded(path, "-._~/", out);
+}
+
+void AppendQuery(absl::string_view query, std::string* out) {
+  AppendEncoded(query, "-._~/?:@!$&'()*+,;=%", out);
 }
 
 }  // namespace knot

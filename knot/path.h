@@ -35,6 +35,10 @@ bool HasExtension(absl::string_view path);
 // browser sees a backslash, nor a scheme.
 void AppendPercentEncoded(absl::string_view path, std::string* out);
 
+// Appends a query, with its question mark, as a URI has it: what is escaped stays so, and what may
+// not stand in a URI is escaped. Source: RFC 3986, 3.4.
+void AppendQuery(absl::string_view query, std::string* out);
+
 }  // namespace knot
 
 #endif  // KNOT_PATH_H_

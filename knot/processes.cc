@@ -317,7 +317,7 @@ void Processes::Obey(Order order) {
 void Processes::Reload() {
   std::optional<Options> options = ReadAgain(invocation_, at_start_, options_.predecessor);
   if (!options.has_value()) return;
-  absl::Status status = Server::Check(*options);
+  absl::Status status = Server::Check(*options).status();
   if (leaving_.size() >= kMostLeaving * processes_.size()) {
     status =
         absl::ResourceExhaustedError("too many processes of earlier configurations still send");

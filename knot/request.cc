@@ -1,11 +1,15 @@
 #include "knot/request.h"
 
+#include <algorithm>
+#include <vector>
+
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "knot/buffer_pool.h"
 #include "knot/forwarded.h"
+#include "knot/header_rules.h"
 #include "knot/host.h"
 #include "knot/path.h"
 
@@ -23,6 +27,18 @@ bool IsFolded(boost::beast::string_view name, boost::beast::string_view value) {
   const char* start = name.data() + name.size() + 1;
   while (*start == ' ' || *start == '\t') ++start;
   return start != value.data();
+}
+
+// Tells whether a Transfer-Encoding is one by which the body's end can be found, if only the other
+// codings were understood. RFC 9112, 6.1: that is 501; 6.3: anything else is 400.
+bool IsCodingsThenChunked(absl::string_view text) {
+  std::vector<absl::string_view> codings = absl::StrSplit(text, ',');
+  for (absl::string_view& coding : codings) coding = absl::StripAsciiWhitespace(coding);
+  if (!absl::EqualsIgnoreCase(codings.back(), "chunked")) return false;
+  codings.pop_back();
+  return std::all_of(codings.begin(), codings.end(), [](absl::string_view coding) {
+    return IsToken(coding) && !absl::EqualsIgnoreCase(coding, "chunked");
+  });
 }
 
 // Tells an honest request of another HTTP version from a request line that is no such thing. What
@@ -79,6 +95,8 @@ int RequestParser::ParseBody(absl::string_view bytes, size_t* used) {
     Error error;
     size_t n = put(boost::asio::const_buffer(left.data(), left.size()), error);
     *used += n;
+    body_received_ += n;
+    if (body_received_ > kMaxBodyReceived) return 413;
     if (error == http::error::need_more) {
       bool decided = request_.transfer_encoding && HasWholeSizeLine(bytes.substr(*used));
       return decided ? 400 : kComplete;
@@ -154,7 +172,7 @@ void RequestParser::on_field_impl(http::field field, View name, View value, Erro
       if (!request_.http11 || request_.transfer_encoding) {
         error = http::error::bad_transfer_encoding;
       } else if (!absl::EqualsIgnoreCase(text, "chunked")) {
-        refusal_ = 501;
+        if (IsCodingsThenChunked(text)) refusal_ = 501;
         error = http::error::bad_transfer_encoding;
       }
       request_.transfer_encoding = true;

@@ -20,6 +20,10 @@ namespace knot {
 // Most bytes of a body that are read, and thrown away, to get at the request after it.
 inline constexpr uint64_t kMaxBodyBytes = 1 << 20;
 
+// The same with the framing of its chunks, extensions and trailers included: enough for chunks of a
+// byte each.
+inline constexpr uint64_t kMaxBodyReceived = 8 * kMaxBodyBytes;
+
 enum class Method : uint8_t { kGet, kHead, kOptions, kOther, kUnknown };
 
 // The parts of a head that Knot acts upon. The views point into the bytes that were parsed.
@@ -99,6 +103,7 @@ class RequestParser final : private boost::beast::http::basic_parser<true> {
   Request request_;
   absl::string_view bytes_;  // the head being parsed
   int refusal_ = 0;          // set by a callback that refuses the request
+  uint64_t body_received_ = 0;
 };
 
 // Finds the end of a head, the empty line, at or after `from` in `bytes`. Returns: the length of

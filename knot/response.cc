@@ -191,8 +191,9 @@ std::string StatusReply(int status, bool head_only, Persistence persistence,
 std::string LocationField(const Target& target) {
   std::string field = "Location: /";
   AppendPercentEncoded(target.path, &field);
-  absl::StrAppend(&field, "/", target.query, "\r\n");
-  return field;
+  field.push_back('/');
+  AppendQuery(target.query, &field);
+  return field + "\r\n";
 }
 
 Sent SendFile(Stream& stream, const File& file, bool head_only, Persistence persistence,

@@ -36,6 +36,10 @@ absl::Status WithSandbox(const absl::Status& status, const Options& options) {
       absl::StrCat(status.message(), " (--sandbox lets a log be where it was at the start)"));
 }
 
+void Warn(const std::string& warning) {
+  if (!warning.empty()) std::fprintf(stderr, "knot: warning: %s\n", warning.c_str());
+}
+
 absl::Status CheckDoors(int threads, int doors) {
   if (threads >= doors) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(
@@ -62,15 +66,20 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options, co
   return status;
 }
 
-absl::Status Server::Check(const Options& options) {
-  absl::Status status = Configuration::Open(options, nullptr).status();
+absl::StatusOr<std::string> Server::Check(const Options& options) {
+  absl::StatusOr<std::shared_ptr<const Configuration>> opened =
+      Configuration::Open(options, nullptr);
+  absl::Status status = opened.status();
+  status.Update(CheckPlaces(options.operate));
+  status.Update(tuning::Check(options.tuning));
   const TlsSettings& tls = options.transport.tls;
   if (status.ok() && !tls.files.empty()) status = TlsContext::Load(tls).status();
   if (options.access_log != "off") status.Update(AccessLog::Check(options.access_log));
   int doors = tuning::ExpectedGroups(options.tuning) * options.processes *
               static_cast<int>(options.listen.size());
   status.Update(CheckDoors(options.threads, doors));
-  return status;
+  if (!status.ok()) return status;
+  return (*opened)->warning;
 }
 
 Server::~Server() {
@@ -100,7 +109,12 @@ absl::Status Server::OpenConfiguration() {
   if (!opened.ok()) return opened.status();
   configuration_ = *std::move(opened);
   options_.root = configuration_->sites->first().directory;
+  AddWarning(configuration_->warning);
   return absl::OkStatus();
+}
+
+void Server::AddWarning(const std::string& warning) {
+  if (!warning.empty()) absl::StrAppend(&warning_, warning_.empty() ? "" : "; ", warning);
 }
 
 // Opens the log, or opens it anew.
@@ -129,8 +143,7 @@ absl::Status Server::LoadCertificates() {
   absl::StatusOr<std::unique_ptr<TlsContext>> loaded = TlsContext::Load(options_.transport.tls);
   if (!loaded.ok()) return loaded.status();
   tls_ = *std::move(loaded);
-  const std::string& warning = tls_->Current()->warning();
-  if (!warning.empty()) absl::StrAppend(&warning_, warning_.empty() ? "" : "; ", warning);
+  AddWarning(tls_->Current()->warning());
   return absl::OkStatus();
 }
 
@@ -183,9 +196,9 @@ absl::Status Server::Reload(const Options& options) {
     lane->traffic.counters.past_checks.Add(past.checks);
   }
   for (const auto& door : doors_) door->SetSendTimeout(next.send_timeout);
+  Warn(configuration_->warning);
   if (*certificates != nullptr) {
-    const std::string& warning = (*certificates)->warning();
-    if (!warning.empty()) std::fprintf(stderr, "knot: warning: %s\n", warning.c_str());
+    Warn((*certificates)->warning());
     tls_->Use(*std::move(certificates));
   }
   options_.root = configuration_->sites->first().directory;

@@ -45,8 +45,9 @@ class Server {
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
-  // Errors: what Start would fail with, as far as can be told without serving.
-  static absl::Status Check(const Options& options);
+  // Returns: a warning, or "". Errors: what Start would fail with, as far as can be told without
+  // serving.
+  static absl::StatusOr<std::string> Check(const Options& options);
 
   // Requires: Stopped().
   ~Server();
@@ -120,6 +121,7 @@ class Server {
   }
   void FitDescriptors();
   absl::Status OpenConfiguration();
+  void AddWarning(const std::string& warning);
   absl::Status OpenLog(const Options& options);
   absl::Status LoadCertificates();
   std::shared_ptr<Group> MakeGroup(Traffic& traffic, const Options& options) const;

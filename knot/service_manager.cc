@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -13,6 +14,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 
@@ -82,7 +84,31 @@ void ServiceManager::Send(absl::string_view lines) const {
          reinterpret_cast<sockaddr*>(&address), size);
 }
 
+namespace {
+
+// Tells whether there is nothing of that name, or what a daemon has left there: a file with a
+// number.
+bool MayBePidFile(const std::string& name) {
+  struct stat there;
+  if (lstat(name.c_str(), &there) != 0) return true;
+  char text[32];
+  if (!S_ISREG(there.st_mode) || there.st_size >= static_cast<off_t>(sizeof text)) return false;
+  int descriptor = open(name.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  if (descriptor < 0) return false;
+  ssize_t size = read(descriptor, text, sizeof text);
+  close(descriptor);
+  return std::all_of(text, text + std::max<ssize_t>(size, 0), [](char c) {
+    return absl::ascii_isdigit(static_cast<unsigned char>(c)) || c == '\n';
+  });
+}
+
+}  // namespace
+
 absl::Status PidFile::Write(const std::string& name) {
+  if (!MayBePidFile(name)) {
+    return absl::AlreadyExistsError(
+        absl::StrCat("cannot write the process id to ", name, ": something else has that name"));
+  }
   pid_ = getpid();
   std::string fresh = absl::StrCat(name, ".", pid_);
   std::string text = TextOf(pid_);

@@ -327,6 +327,11 @@ absl::StatusOr<int> OpenDoorbell(const std::string& path) {
   std::string name = absl::StrCat(path, ".", getpid());
   absl::Status status = SetPath(name, &address);
   if (!status.ok()) return status;
+  struct stat there;
+  if (lstat(path.c_str(), &there) == 0 && !S_ISSOCK(there.st_mode)) {
+    return absl::AlreadyExistsError(
+        absl::StrCat("cannot listen at ", path, ": something else has that name"));
+  }
   int descriptor = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (descriptor < 0) return absl::ErrnoToStatus(errno, "cannot make a socket");
   unlink(name.c_str());

@@ -33,6 +33,9 @@ struct Effective {
   std::string warning;  // why the settings could not be applied, "" if they were
 };
 
+// Errors: InvalidArgument Apply would refuse a setting.
+absl::Status Check(const Settings& settings);
+
 // Puts the settings in force. Where user threads are not to be had it is not an error: the program
 // runs on kernel threads and Describe() gives the reason.
 //

@@ -38,7 +38,18 @@ uint64_t Nanoseconds(uint64_t cycles, uint64_t cycles_per_second) {
                                cycles_per_second);
 }
 
+absl::Status OutOfRange(const Settings& settings) {
+  return absl::InvalidArgumentError(absl::StrCat("--schedulers takes up to ", MaxGroups(settings),
+                                                 ", --workers up to ", bobbin::kMaxWorkers));
+}
+
 }  // namespace
+
+absl::Status Check(const Settings& settings) {
+  bool within =
+      settings.schedulers <= MaxGroups(settings) && settings.workers <= bobbin::kMaxWorkers;
+  return within ? absl::OkStatus() : OutOfRange(settings);
+}
 
 absl::Status Apply(const Settings& settings) {
   bobbin::Options options;
@@ -61,9 +72,7 @@ absl::Status Apply(const Settings& settings) {
     case ENOTSUP:  // on kernel threads: Describe() says why
       return absl::OkStatus();
     case EINVAL:
-      return absl::InvalidArgumentError(absl::StrCat("--schedulers takes up to ",
-                                                     MaxGroups(settings), ", --workers up to ",
-                                                     bobbin::kMaxWorkers));
+      return OutOfRange(settings);
     case EAGAIN:
       return absl::ResourceExhaustedError("no kernel thread could be made for a scheduler");
     default:

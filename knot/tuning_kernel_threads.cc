@@ -6,6 +6,8 @@ absl::Status Apply(const Settings&) { return absl::OkStatus(); }
 
 Effective Describe() { return {"kernel threads", "none", "none", ""}; }
 
+absl::Status Check(const Settings&) { return absl::OkStatus(); }
+
 int Groups() { return 1; }
 
 int ExpectedGroups(const Settings&) { return 1; }

@@ -49,7 +49,10 @@ class Admin::Desk {
   }
   ~Desk() { close(socket_); }
 
-  void Close() { accept_->Stop(); }
+  void Close() {
+    left_.store(true);
+    accept_->Stop();
+  }
   bool Closed() const { return answering_.load() == 0; }
   void Enter() { answering_.fetch_add(1); }
 

@@ -234,7 +234,7 @@ TEST_P(AdminAddress, RefusesWhatIsNoRequest) {
            {"nonsense\r\n\r\n", 400},
            {"\r\n\r\n", 400},
            {"GET / HTTP/2.0\r\n" + host + "\r\n", 505},
-           {"GET / HTTP/1.1\r\n" + host + "Transfer-Encoding: gzip\r\n\r\n", 501},
+           {"GET / HTTP/1.1\r\n" + host + "Transfer-Encoding: gzip\r\n\r\n", 400},
            {"GET /" + std::string(5000, 'x') + " HTTP/1.1\r\n" + host + "\r\n", 414},
            {"GET / HTTP/1.1\r\n" + host + "X: " + std::string(9000, 'x'), 431}}) {
     Reply reply = Send(bytes);

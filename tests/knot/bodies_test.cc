@@ -43,6 +43,12 @@ void Check(uint16_t port, const std::vector<Case>& cases) {
   }
 }
 
+std::string Repeated(const std::string& text, int times) {
+  std::string all;
+  while (times-- > 0) all += text;
+  return all;
+}
+
 std::string With(const std::string& method, const std::string& fields,
                  const std::string& body = "") {
   return method + " /file.txt HTTP/1.1\r\nHost: h\r\n" + fields + "\r\n" + body;
@@ -165,6 +171,9 @@ TEST_P(Bodies, HaveChunksThatNobodyCanReadTwoWays) {
             {"a sign", chunks("+1\r\nx\r\n" + end), 400, false},
             {"0x", chunks("0x1\r\nx\r\n" + end), 400, false},
             {"no size", chunks("\r\nx\r\n" + end), 400, false},
+            {"extensions without end",
+             chunks(Repeated("1;a=" + std::string(900, 'b') + "\r\nx\r\n", 9'300)), 413, false},
+            {"chunks of a byte", chunks(Repeated("1\r\nx\r\n", 10'000) + end), 200, true},
             {"a size beyond 64 bits", chunks("10000000000000001\r\nx\r\n" + end), 400, false},
         });
 }

@@ -253,6 +253,33 @@ TEST_P(Coded, IsNotTakenFromBesideWhereItIsNoneOfTheFile) {
   EXPECT_EQ(Ask("Accept-Encoding: gzip\r\n", "GET", "/none.txt").status, 404);
 }
 
+// Tools that compress give their file the time of the original, or only its seconds.
+TEST_P(Coded, FromBesideIsTakenByTheFractionOfASecond) {
+  struct {
+    int file_ns, coded_ns;
+    bool taken;
+  } cases[] = {{500'000'000, 500'000'000, true},
+               {500'000'000, 400'000'000, false},
+               {500'000'000, 0, true},
+               {500'000'123, 500'000'000, true},
+               {500'000'123, 499'999'000, false}};
+  Start({"--threads=4", "--precompressed=gzip"});
+  for (size_t i = 0; i < std::size(cases); ++i) {
+    const std::string name = "/" + std::to_string(i) + ".txt";
+    WriteFile(root_ / name.substr(1), "plain");
+    WriteFile(root_ / (name.substr(1) + ".gz"), "coded");
+    auto date = [&](const std::string& path, int ns) {
+      const timespec times[2] = {{784111777, ns}, {784111777, ns}};
+      ASSERT_EQ(utimensat(AT_FDCWD, path.c_str(), times, 0), 0);
+    };
+    date(root_ / name.substr(1), cases[i].file_ns);
+    date(root_ / (name.substr(1) + ".gz"), cases[i].coded_ns);
+    EXPECT_EQ(Ask("Accept-Encoding: gzip\r\n", "GET", name).body,
+              cases[i].taken ? "coded" : "plain")
+        << i;
+  }
+}
+
 TEST_P(Coded, FromBesideHasAStrongTagOfItsOwn) {
   WriteFile(root_ / "text.txt.gz", "as gzip");
   LetAge(root_ / "text.txt");

@@ -12,29 +12,7 @@
 namespace knot::test {
 namespace {
 
-class CommandLine : public KnotTest {
- protected:
-  struct Result {
-    int status;
-    std::string out, err;
-  };
-
-  Result Run(const std::vector<std::string>& arguments) {
-    ServerProcess process(GetParam(), arguments);
-    int status = process.WaitForExit();
-    return {status, process.Output(), process.Error()};
-  }
-
-  void ExpectOneLineAndStatus2(const std::vector<std::string>& arguments, const std::string& says) {
-    SCOPED_TRACE(testing::PrintToString(arguments));
-    Result result = Run(arguments);
-    EXPECT_EQ(result.status, 2);
-    EXPECT_EQ(result.out, "");
-    EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
-    EXPECT_EQ(result.err.find("knot: "), 0u) << result.err;
-    EXPECT_NE(result.err.find(says), std::string::npos) << result.err;
-  }
-};
+using CommandLine = KnotTest;
 
 TEST_P(CommandLine, RefusesWrongFlagsAndValues) {
   ExpectOneLineAndStatus2({"--nonsense"}, "unknown flag --nonsense");

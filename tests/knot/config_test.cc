@@ -93,11 +93,6 @@ TEST(ReadConfigFile, RefusesWhatIsNoFile) {
 
 class Config : public KnotTest {
  protected:
-  struct Result {
-    int status;
-    std::string out, err;
-  };
-
   ~Config() override {
     for (const std::string& name : set_) unsetenv(name.c_str());
   }
@@ -111,22 +106,6 @@ class Config : public KnotTest {
   std::string File(const std::string& text) {
     WriteFile(files_ / "knot.conf", text);
     return "--config=" + files_ / "knot.conf";
-  }
-
-  Result Run(const std::vector<std::string>& arguments) {
-    ServerProcess process(GetParam(), arguments);
-    int status = process.WaitForExit();
-    return {status, process.Output(), process.Error()};
-  }
-
-  void ExpectOneLineAndStatus2(const std::vector<std::string>& arguments, const std::string& says) {
-    SCOPED_TRACE(testing::PrintToString(arguments));
-    Result result = Run(arguments);
-    EXPECT_EQ(result.status, 2);
-    EXPECT_EQ(result.out, "");
-    EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
-    EXPECT_EQ(result.err.find("knot: "), 0u) << result.err;
-    EXPECT_NE(result.err.find(says), std::string::npos) << result.err;
   }
 
   void ExpectLine(const Result& result, const std::string& line) {
@@ -225,6 +204,7 @@ const std::map<std::string, std::string>& OtherValues() {
       {"cors", "https://a.test,https://b.test:8443"},
       {"cors_headers", "X-A,X-B"},
       {"cors_max_age", "0"},
+      {"crowded_rate", "1"},
       {"dotfiles", "true"},
       {"drain_timeout", "11"},
       {"error_page", "404=/404.html\n500=/5 00.html"},
@@ -361,6 +341,9 @@ TEST_P(Config, IsTestedWithoutServing) {
   }
   ExpectOneLineAndStatus2({"-t", File("threads = x\n"), root_.path()}, "knot.conf:1: ");
   ExpectOneLineAndStatus2({"-t", root_ / "none"}, "cannot serve " + root_ / "none");
+  for (const char* place : {"--chroot=/none", "--pid_file=/none/pid", "--takeover=/none/socket"}) {
+    ExpectOneLineAndStatus2({"-t", place, root_.path()}, "/none");
+  }
   ExpectOneLineAndStatus2({"-t", "--access_log=/none/log", root_.path()}, "/none/log");
   ExpectOneLineAndStatus2({"-t", "--access_log=" + root_.path(), root_.path()}, "Is a directory");
   ExpectOneLineAndStatus2(
@@ -370,6 +353,21 @@ TEST_P(Config, IsTestedWithoutServing) {
   EXPECT_EQ(Run({"-t", "--access_log=" + files_ / "log", root_.path()}).status, 0);
   struct stat stat;
   EXPECT_NE(::stat((files_ / "log").c_str(), &stat), 0);
+}
+
+TEST_P(Config, WarnsOfPagesThatAreNotThere) {
+  WriteFile(root_ / "there.html", "there");
+  Result result = Run({"-t", "--error_page=404=/gone.html", "--error_page=403=/there.html",
+                       "--spa=/app.html", root_.path()});
+  EXPECT_EQ(result.status, 0);
+  EXPECT_NE(result.err.find("warning: "), std::string::npos) << result.err;
+  EXPECT_NE(result.err.find("gone.html"), std::string::npos) << result.err;
+  EXPECT_NE(result.err.find("app.html"), std::string::npos) << result.err;
+  EXPECT_EQ(result.err.find("there.html"), std::string::npos) << result.err;
+}
+
+TEST_P(Config, MayBeginWithAByteOrderMark) {
+  ExpectLine(Run({File("\xef\xbb\xbfthreads = 12\n"), "--print_config"}), "threads = 12");
 }
 
 TEST_P(Config, TakesTheDirectoryOnce) {

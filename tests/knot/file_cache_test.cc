@@ -60,6 +60,23 @@ TEST_F(FileCacheTest, TriesOnlyWhatTakesNoDisk) {
   EXPECT_FALSE(cache.TryGet("none", 1, &file));
 }
 
+// As unpacked from an archive without times.
+TEST_F(FileCacheTest, GivesFilesOfOneSizeAndTimeTagsOfTheirOwn) {
+  FileCache cache(root_, types_, {kMiB, 4, kMiB});
+  std::string tags[2];
+  for (int i = 0; i < 2; ++i, usleep(20'000)) {
+    const std::string fresh = directory_ / "fresh";
+    test::WriteFile(fresh, std::string(100, static_cast<char>('A' + i)));
+    const timespec times[2] = {{784111777, 0}, {784111777, 0}};
+    ASSERT_EQ(utimensat(AT_FDCWD, fresh.c_str(), times, 0), 0);
+    ASSERT_EQ(rename(fresh.c_str(), (directory_ / "same.txt").c_str()), 0);
+    FileRef file = cache.Get("same.txt", static_cast<uint32_t>(i + 1)).file;
+    ASSERT_NE(file, nullptr);
+    tags[i] = std::string(file->GetValidators().etag);
+  }
+  EXPECT_NE(tags[0], tags[1]);
+}
+
 TEST_F(FileCacheTest, TriesAFileThatHasNotChangedAtEachCheck) {
   int etc = open("/etc", O_RDONLY | O_DIRECTORY);
   {

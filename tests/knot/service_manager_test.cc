@@ -139,6 +139,23 @@ TEST(PidFile, NamesThisProcessUntilItIsRemoved) {
   EXPECT_FALSE(file.Write(directory / "none/pid").ok());
 }
 
+TEST(PidFile, TakesThePlaceOfNothingElse) {
+  test::TempDirectory directory;
+  PidFile file;
+  for (const char* text : {"threads = 4\n", "11111111111111111111111111111111111111\n"}) {
+    test::WriteFile(directory / "other", text);
+    absl::Status status = file.Write(directory / "other");
+    EXPECT_NE(status.message().find("something else"), absl::string_view::npos) << status;
+    EXPECT_EQ(test::ReadFile(directory / "other"), text);
+  }
+  EXPECT_FALSE(file.Write(directory.path()).ok());
+  EXPECT_FALSE(file.Write("/dev/null").ok());
+  test::WriteFile(directory / "old", "42\n");
+  EXPECT_TRUE(file.Write(directory / "old").ok());
+  test::WriteFile(directory / "empty", "");
+  EXPECT_TRUE(file.Write(directory / "empty").ok());
+}
+
 class ManagedService : public test::KnotTest {
  protected:
   ~ManagedService() override {

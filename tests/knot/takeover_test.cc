@@ -345,6 +345,11 @@ TEST_P(Takeover, BySocketOfAnotherKindIsRefused) {
                         {"--takeover=/none/socket", "--listen=127.0.0.1:0", root_.path()});
   EXPECT_EQ(nowhere.WaitForExit(), 2);
   EXPECT_NE(nowhere.Error().find("/none/socket"), std::string::npos) << nowhere.Error();
+  WriteFile(files / "precious", "precious");
+  ServerProcess file(GetParam(),
+                     {"--takeover=" + files / "precious", "--listen=127.0.0.1:0", root_.path()});
+  EXPECT_EQ(file.WaitForExit(), 2);
+  EXPECT_EQ(ReadFile(files / "precious"), "precious");
 }
 
 TEST_P(Takeover, OfAUnixSocketKeepsItsFile) {

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cctype>
 #include <cstdlib>
 #include <filesystem>
@@ -194,6 +195,23 @@ void KnotTest::Start(std::vector<std::string> arguments, int descriptor_limit) {
   std::vector<uint16_t> ports = server_->WaitForPorts();
   ASSERT_EQ(ports.size(), 1u) << server_->Error();
   port_ = ports[0];
+}
+
+KnotTest::Result KnotTest::Run(const std::vector<std::string>& arguments) {
+  ServerProcess process(GetParam(), arguments);
+  int status = process.WaitForExit();
+  return {status, process.Output(), process.Error()};
+}
+
+void KnotTest::ExpectOneLineAndStatus2(const std::vector<std::string>& arguments,
+                                       const std::string& says) {
+  SCOPED_TRACE(testing::PrintToString(arguments));
+  Result result = Run(arguments);
+  EXPECT_EQ(result.status, 2);
+  EXPECT_EQ(result.out, "");
+  EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
+  EXPECT_EQ(result.err.find("knot: "), 0u) << result.err;
+  EXPECT_NE(result.err.find(says), std::string::npos) << result.err;
 }
 
 }  // namespace knot::test

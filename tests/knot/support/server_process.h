@@ -93,6 +93,17 @@ class KnotTest : public testing::TestWithParam<std::string> {
   // Starts the server on a free port of 127.0.0.1. Fails the test where it does not start.
   void Start(std::vector<std::string> arguments = {}, int descriptor_limit = 0);
 
+  struct Result {
+    int status;
+    std::string out, err;
+  };
+
+  // Runs the binary until it ends by itself.
+  Result Run(const std::vector<std::string>& arguments);
+
+  // What a mistake in flags, or something that is not to be had, leads to.
+  void ExpectOneLineAndStatus2(const std::vector<std::string>& arguments, const std::string& says);
+
   TempDirectory root_;
   std::unique_ptr<ServerProcess> server_;
   uint16_t port_ = 0;
