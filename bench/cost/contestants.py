@@ -4,6 +4,8 @@ import http.client
 import os
 import resource
 import shutil
+import ssl
+import subprocess
 import sys
 import tempfile
 
@@ -23,6 +25,8 @@ PATTERN = bytes(ord("a") + i % 26 for i in range(1024))  # what bench/servers/fl
 # nginx stands twice: with sendfile, as Debian configures it and as suits large files, and without, which is cheaper for
 # small ones.
 NAMES = ["floor", "knot", "knot-kernel-threads", "nginx", "nginx-no-sendfile", "lighttpd"]
+# Those that are measured by TLS, too: of servers that send no file by sendfile then nginx is one, not two.
+TLS_NAMES = ["knot", "knot-kernel-threads", "nginx"]
 
 
 class Site:
@@ -44,15 +48,25 @@ class Site:
   def __exit__(self, *_):
     shutil.rmtree(self.work, ignore_errors=True)
 
+  def certificate(self):
+    """Returns the files of a certificate for P-256 and of its key, which are made where there are none."""
+    files = [os.path.join(self.work, name) for name in ("cert.pem", "key.pem")]
+    if not os.path.exists(files[0]):
+      subprocess.run([find_program("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+                      "-nodes", "-subj", "/CN=localhost", "-days", "2", "-out", files[0], "-keyout", files[1]],
+                     check=True, capture_output=True)
+    return files
+
 
 class Server(processes.ServerProcess):
   """One running server of those above, verified on entry, too."""
 
-  def __init__(self, name, site, binaries, *, cpu=None, threads=4096, close=False, flags=()):
+  def __init__(self, name, site, binaries, *, cpu=None, threads=4096, close=False, tls=False, flags=()):
     self._site = site
     self._binaries = binaries
     self._threads = threads
     self._close = close
+    self._tls = site.certificate() if tls else None
     self._flags = list(flags)
     self.name = name
     self.port = free_port()
@@ -64,7 +78,7 @@ class Server(processes.ServerProcess):
     try:
       if self.name.startswith("nginx"):
         return debian.nginx(self._site.work, self._site.root, self.port, files=2 * FILE_COUNT,
-                            sendfile=self.name == "nginx", **limits)
+                            sendfile=self.name == "nginx", tls=self._tls, **limits)
       if self.name == "lighttpd":
         limits["connections"] = min(limits["connections"], descriptors // 2)
         return debian.lighttpd(self._site.work, self._site.root, self.port, **limits)
@@ -75,12 +89,21 @@ class Server(processes.ServerProcess):
       raise ServerError(f"{self.name} is not built ({program})")
     if self.name == "floor":
       return [program, f"--port={self.port}", f"--body_bytes={len(PATTERN)}"] + (["--close"] if self._close else [])
-    return [program, self._site.root, f"--listen=127.0.0.1:{self.port}", f"--threads={self._threads}", "--send=auto",
-            "--schedulers=1", "--access_log=off"] + self._flags
+    scheme = "https://" if self._tls else ""
+    return [program, self._site.root, f"--listen={scheme}127.0.0.1:{self.port}", f"--threads={self._threads}",
+            "--send=auto", "--schedulers=1", "--access_log=off"] + (
+                ["--tls=" + ",".join(self._tls)] if self._tls else []) + self._flags
+
+  def _connect(self):
+    if self._tls is None:
+      return http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+    context = ssl.create_default_context(cafile=self._tls[0])
+    context.check_hostname = False
+    return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=10, context=context)
 
   def verify(self):
     try:
-      connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+      connection = self._connect()
       connection.request("GET", f"/{SERVED}")
       reply = connection.getresponse()
       body = reply.read()

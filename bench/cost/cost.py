@@ -3,7 +3,7 @@
 
 Each server runs on one processor with wrk on the other and serves one 1 KiB file of a thousand. All contestants run in
 every round, in rotated order, so that what disturbs the machine disturbs all; a ratio is taken within its round. The
-least is bench/servers/floor: one recv and one send of a prebuilt reply a request.
+least is bench/servers/floor: one recv and one send of a prebuilt reply a request. By TLS the ratio is to nginx.
 """
 
 import argparse
@@ -18,11 +18,13 @@ import sys
 import contestants  # which knows where what is common lies
 import awake  # pylint: disable=wrong-import-order
 
-# Name, what it is called in the table, connections, one request a connection.
+# Name, what it is called in the table, connections, one request a connection, by TLS.
 WORKLOADS = [
-    ("keepalive-64", "keep-alive, 64 connections", 64, False),
-    ("keepalive-2000", "keep-alive, 2,000 connections", 2000, False),
-    ("close-64", "one request a connection, 64 at a time", 64, True),
+    ("keepalive-64", "keep-alive, 64 connections", 64, False, False),
+    ("keepalive-2000", "keep-alive, 2,000 connections", 2000, False, False),
+    ("close-64", "one request a connection, 64 at a time", 64, True, False),
+    ("tls-64", "keep-alive by TLS, 64 connections", 64, False, True),
+    ("tls-close-64", "one request a connection by TLS, 64 at a time", 64, True, True),
 ]
 
 UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
@@ -49,12 +51,13 @@ def parse_wrk(text):
   }
 
 
-def run_wrk(port, connections, close, seconds, cpu):
+def run_wrk(port, workload, seconds, cpu):
+  _, _, connections, close, tls = workload
   command = ["taskset", "-c", str(cpu), contestants.find_program("wrk"), "-t1", f"-c{connections}", f"-d{seconds}s",
              "--latency", "--timeout", "10s"]
   if close:
     command += ["-H", "Connection: close"]
-  command.append(f"http://127.0.0.1:{port}/{contestants.SERVED}")
+  command.append(f"{'https' if tls else 'http'}://127.0.0.1:{port}/{contestants.SERVED}")
   done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
                         timeout=seconds + 60)
   if done.returncode != 0:
@@ -62,14 +65,14 @@ def run_wrk(port, connections, close, seconds, cpu):
   return parse_wrk(done.stdout)
 
 
-def measure(name, site, connections, close, args):
+def measure(name, site, workload, args):
   """Starts a server, warms it up, measures it. Returns one sample."""
-  with contestants.Server(name, site, args.bin, cpu=args.server_cpu, threads=args.threads, close=close,
-                          flags=args.knot_flag if name.startswith("knot") else ()) as server:
-    run_wrk(server.port, connections, close, 1, args.client_cpu)
+  with contestants.Server(name, site, args.bin, cpu=args.server_cpu, threads=args.threads, close=workload[3],
+                          tls=workload[4], flags=args.knot_flag if name.startswith("knot") else ()) as server:
+    run_wrk(server.port, workload, 1, args.client_cpu)
     server.check_alive()
     before = server.cpu_seconds()
-    load = run_wrk(server.port, connections, close, args.seconds, args.client_cpu)
+    load = run_wrk(server.port, workload, args.seconds, args.client_cpu)
     server.check_alive()
     cpu = server.cpu_seconds() - before
     if load["failures"] or not load["requests"]:
@@ -88,7 +91,7 @@ def measure(name, site, connections, close, args):
 
 def run_workload(workload, names, site, args):
   """Returns ({name: {round: sample}}, {name: why it failed})."""
-  _, title, connections, close = workload
+  title = workload[1]
   samples = {name: {} for name in names}
   failures = {}
   for number in range(args.rounds):
@@ -98,7 +101,7 @@ def run_workload(workload, names, site, args):
         continue
       show_progress(f"{title}: round {number + 1} of {args.rounds}, {name}")
       try:
-        samples[name][number] = measure(name, site, connections, close, args)
+        samples[name][number] = measure(name, site, workload, args)
       except (contestants.ServerError, LoadError, OSError, subprocess.TimeoutExpired) as error:
         show_progress("")
         print(f"cost: {title}: {name} is out: {error}", file=sys.stderr)
@@ -112,14 +115,14 @@ def show_progress(text):
     print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
 
-def summarise(samples):
-  """Returns {name: medians over its rounds}, with the ratio to the floor of the same round."""
-  floor = samples.get("floor", {})
+def summarise(samples, base="floor"):
+  """Returns {name: medians over its rounds}, with the ratio to `base` in the same round."""
+  least = samples.get(base, {})
   summary = {}
   for name, rounds in samples.items():
     if not rounds:
       continue
-    ratios = [sample["cpu_us"] / floor[number]["cpu_us"] for number, sample in rounds.items() if number in floor]
+    ratios = [sample["cpu_us"] / least[number]["cpu_us"] for number, sample in rounds.items() if number in least]
     summary[name] = {key: statistics.median(sample[key] for sample in rounds.values())
                      for key in ("cpu_us", "utilisation", "rate", "p99_us")}
     summary[name]["ratio"] = statistics.median(ratios) if ratios else None
@@ -128,9 +131,9 @@ def summarise(samples):
   return summary
 
 
-def print_table(title, summary, args):
+def print_table(title, base, summary, args):
   print(f"\n{title}: 1 KiB, median of {args.rounds} rounds of {args.seconds} s")
-  print(f"  {'':20} {'CPU us/request':>14} {'x floor':>8} {'(range)':>13} {'requests/s':>11} {'p99 us':>9} {'busy':>6}")
+  print(f"  {'':20} {'CPU us/request':>14} {'x ' + base:>8} {'(range)':>13} {'requests/s':>11} {'p99 us':>9} {'busy':>6}")
   for name, row in sorted(summary.items(), key=lambda item: item[1]["cpu_us"]):
     ratio = f"{row['ratio']:.2f}" if row["ratio"] else "-"
     spread = "({:.2f}-{:.2f})".format(*row["ratio_range"]) if row["ratio_range"] else ""
@@ -201,7 +204,7 @@ def main():
   contestants.raise_descriptor_limit()
   if args.connections:
     workloads = [(f"keepalive-{args.connections}", f"keep-alive, {args.connections:,} connections",
-                  args.connections, False)]
+                  args.connections, False, False)]
   else:
     workloads = [workload for workload in WORKLOADS if workload[0] in args.workloads]
 
@@ -209,9 +212,13 @@ def main():
   failed = False
   with contestants.Site() as site, awake.Awake():
     for workload in workloads:
-      samples, failures = run_workload(workload, args.only, site, args)
-      summary = summarise(samples)
-      print_table(workload[1][0].upper() + workload[1][1:], summary, args)
+      names = [name for name in args.only if not workload[4] or name in contestants.TLS_NAMES]
+      if not names:
+        continue
+      base = "nginx" if workload[4] else "floor"
+      samples, failures = run_workload(workload, names, site, args)
+      summary = summarise(samples, base)
+      print_table(workload[1][0].upper() + workload[1][1:], base, summary, args)
       report[workload[0]] = {"samples": samples, "summary": summary, "failures": failures}
       failed = failed or bool(failures)
   if "keepalive-64" in report:

@@ -62,6 +62,10 @@ class Summarise(unittest.TestCase):
     self.assertEqual((summary["knot"]["cpu_us"], summary["knot"]["socket_errors"]), (8.0, 2))
     self.assertEqual(summary["floor"]["ratio"], 1.0)
 
+  def test_ratio_is_to_the_base_that_is_named(self):
+    summary = cost.summarise({"nginx": {0: sample(5.0)}, "knot": {0: sample(4.0)}}, "nginx")
+    self.assertAlmostEqual(summary["knot"]["ratio"], 0.8)
+
   def test_rounds_without_the_floor_give_no_ratio(self):
     summary = cost.summarise({"floor": {}, "knot": {0: sample(6.0)}})
     self.assertNotIn("floor", summary)

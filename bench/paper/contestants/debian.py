@@ -80,18 +80,22 @@ http {{
   uwsgi_temp_path {work}/nginx-uwsgi;
   scgi_temp_path {work}/nginx-scgi;
   server {{
-    listen 127.0.0.1:{port} backlog={backlog}{reuseport};
+    listen 127.0.0.1:{port} backlog={backlog}{reuseport}{tls};
     root {root};
   }}
 }}
 """
 
 
-def nginx(work, root, port, *, descriptors, connections, files, workers=1, sendfile=True):
+# Behind an address.
+NGINX_TLS = " ssl; ssl_protocols TLSv1.2 TLSv1.3; ssl_certificate {}; ssl_certificate_key {}"
+
+
+def nginx(work, root, port, *, descriptors, connections, files, workers=1, sendfile=True, tls=None):
   """nginx: `workers` processes, each with an epoll loop, listening sockets of its own and a cache of open files.
 
   `files` is how many there are: as many are kept open, as far as descriptors go. Debian's default is sendfile; without
-  it, small files cost less.
+  it, small files cost less. `tls` are the files of a certificate and its key.
   """
   held = share(connections, workers)
   values = {
@@ -101,7 +105,8 @@ def nginx(work, root, port, *, descriptors, connections, files, workers=1, sendf
       # Its own connections, to the listening socket and the master, count as well, and it closes idle ones where less
       # than a sixteenth is left.
       "worker_connections": min(held + held // 15 + 16, descriptors), "cached_files": _files(descriptors, held, files),
-      "reuseport": " reuseport" if workers > 1 else ""}
+      "reuseport": " reuseport" if workers > 1 else "",
+      "tls": NGINX_TLS.format(*tls) if tls else ""}
   return [find_program("nginx", "nginx-light"), "-p", work, "-e", "stderr", "-c",
           write(work, "nginx.conf", NGINX.format(**values))]
 
