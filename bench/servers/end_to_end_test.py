@@ -400,7 +400,12 @@ class EachServer(unittest.TestCase):
       with self.subTest(row), Server(row, flags=["--stats"]) as server:
         idle, busy = server.connect(), server.connect(receive_buffer=4096)
         busy.send(request(BIG))
-        self.check(server.connect().ask(SMALL), SMALL)
+        counted = server.connect()
+        self.check(counted.ask(SMALL), SMALL)
+        if "keep-alive" in server.lacks:  # a reply is counted after it was sent
+          self.assertTrue(counted.at_end())
+        else:
+          self.check(counted.ask(SMALL), SMALL)
         idle.socket.settimeout(PATIENCE)
         self.assertEqual(server.stop(), 0)
         counters = server.counters()
