@@ -69,13 +69,20 @@ absl::string_view HostOf(SSL* ssl) {
   return {reinterpret_cast<const char*>(bytes) + kFront, name};
 }
 
-// X4. Has the session of another host taken for none, which leads to a full handshake.
+// X4. Has the session of another host taken for none, which leads to a full handshake. A name that
+// fits stands for itself: OpenSSL takes longer to find its digest than to compute it.
 bool BindSessions(SSL* ssl, absl::string_view host) {
-  unsigned char digest[SHA256_DIGEST_LENGTH];
-  static_assert(sizeof digest <= SSL_MAX_SID_CTX_LENGTH);
+  static_assert(SHA256_DIGEST_LENGTH <= SSL_MAX_SID_CTX_LENGTH);
   const std::string name = absl::AsciiStrToLower(host);
-  return SHA256(reinterpret_cast<const unsigned char*>(name.data()), name.size(), digest) !=
-             nullptr &&
+  const auto* bytes = reinterpret_cast<const unsigned char*>(name.data());
+  if (name.size() < SSL_MAX_SID_CTX_LENGTH) {
+    // One without a name has a context, too: OpenSSL takes an empty one for a mistake.
+    const unsigned char none = 0;
+    return SSL_set_session_id_context(ssl, name.empty() ? &none : bytes,
+                                      name.empty() ? 1 : name.size()) == 1;
+  }
+  unsigned char digest[SHA256_DIGEST_LENGTH];
+  return SHA256(bytes, name.size(), digest) != nullptr &&
          SSL_set_session_id_context(ssl, digest, sizeof digest) == 1;
 }
 

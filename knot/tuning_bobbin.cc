@@ -1,3 +1,4 @@
+#include <malloc.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -68,6 +69,9 @@ absl::Status Apply(const Settings& settings) {
   switch (int error = bobbin::Configure(options)) {
     case 0:
       apart = settings.apart;
+      // Threads of one scheduler never wait for each other's arena, so more of them would only
+      // spread what they allocate over more of the cache.
+      if (options.schedulers == 1) mallopt(M_ARENA_MAX, 1);
       return absl::OkStatus();
     case ENOTSUP:  // on kernel threads: Describe() says why
       return absl::OkStatus();
