@@ -56,6 +56,9 @@ absl::string_view ReadLine(absl::string_view text, ConfigLine* line) {
   if (equals == absl::string_view::npos) return "must be NAME = VALUE";
   absl::string_view name = absl::StripAsciiWhitespace(text.substr(0, equals));
   if (name.empty()) return "there is no name before the '='";
+  for (char c : name) {
+    if (!absl::ascii_isprint(static_cast<unsigned char>(c))) return "no flag has such a name";
+  }
   // From here on the name tells that the line says something.
   line->name = std::string(name);
   absl::string_view value = text.substr(equals + 1);
