@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "knot/clock.h"
+#include "knot/file_name.h"
 #include "knot/threads.h"
 
 namespace knot {
@@ -75,9 +76,8 @@ absl::Status AccessLog::Check(const std::string& name) {
     return access(name.c_str(), W_OK) == 0 ? absl::OkStatus() : CannotOpen(name, errno);
   }
   if (errno != ENOENT || name.empty()) return CannotOpen(name, errno);
-  size_t slash = name.rfind('/');
-  std::string directory = slash == std::string::npos ? "." : name.substr(0, slash + 1);
-  return access(directory.c_str(), W_OK | X_OK) == 0 ? absl::OkStatus() : CannotOpen(name, errno);
+  bool possible = access(DirectoryOf(name).c_str(), W_OK | X_OK) == 0;
+  return possible ? absl::OkStatus() : CannotOpen(name, errno);
 }
 
 AccessLog::AccessLog(int descriptor, LogFormat format)

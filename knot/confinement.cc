@@ -10,18 +10,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "knot/auth_rule.h"
+#include "knot/file_name.h"
 #include "knot/privileges.h"
 #include "knot/sandbox.h"
 #include "knot/site.h"
 
 namespace knot {
 namespace {
-
-std::string DirectoryOf(const std::string& file) {
-  size_t slash = file.rfind('/');
-  if (slash == std::string::npos) return ".";
-  return slash == 0 ? "/" : file.substr(0, slash);
-}
 
 // Of a file that another takes the place of, the directory is needed; of a symbolic link both.
 void AddDirectories(const std::string& file, std::vector<std::string>* paths) {

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "knot/clock.h"
 #include "knot/forwarded.h"
+#include "knot/monotonic.h"
 #include "knot/policy.h"
 
 namespace knot {
@@ -29,12 +30,6 @@ constexpr size_t kLingerBytes = 256 * 1024;
 // What a first congestion window takes (RFC 6928, 2). So much has left by itself when the
 // connection is closed.
 constexpr uint64_t kFirstWindowBytes = 14'600;
-
-int64_t MonotonicMs() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return now.tv_sec * int64_t{1000} + now.tv_nsec / 1'000'000;
-}
 
 }  // namespace
 

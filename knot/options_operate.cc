@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "knot/choice.h"
 #include "knot/command_line.h"
+#include "knot/file_name.h"
 #include "knot/privileges.h"
 
 namespace knot {
@@ -116,10 +117,9 @@ namespace {
 
 absl::Status CheckDirectory(absl::string_view flag, const std::string& name, int access_mode) {
   struct stat there;
-  if (stat(name.c_str(), &there) == 0 && !S_ISDIR(there.st_mode))
-    errno = ENOTDIR;
-  else if (access(name.c_str(), access_mode) == 0)
-    return absl::OkStatus();
+  bool other = stat(name.c_str(), &there) == 0 && !S_ISDIR(there.st_mode);
+  if (!other && access(name.c_str(), access_mode) == 0) return absl::OkStatus();
+  if (other) errno = ENOTDIR;
   return absl::ErrnoToStatus(errno, absl::StrCat("--", flag, ": ", name));
 }
 
@@ -131,9 +131,7 @@ absl::Status CheckPlaces(const OperateOptions& options) {
   for (auto [flag, file] :
        {std::pair("pid_file", options.pid_file), std::pair("takeover", options.takeover)}) {
     if (file.empty()) continue;
-    size_t slash = file.rfind('/');
-    std::string directory = slash == std::string::npos ? "." : file.substr(0, slash + 1);
-    status.Update(CheckDirectory(flag, directory, W_OK | X_OK));
+    status.Update(CheckDirectory(flag, DirectoryOf(file), W_OK | X_OK));
   }
   return status;
 }

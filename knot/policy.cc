@@ -1,24 +1,18 @@
 #include "knot/policy.h"
 
 #include <stdlib.h>
-#include <time.h>
 
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "knot/clock.h"
+#include "knot/monotonic.h"
 
 namespace knot {
 namespace {
 
 constexpr int64_t kSecondNs = 1'000'000'000;
-
-int64_t MonotonicNs() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return now.tv_sec * kSecondNs + now.tv_nsec;
-}
 
 // Returns: the path without symbolic links, or "" where there is no such file.
 std::string RealPath(const std::string& path) {

@@ -1,7 +1,5 @@
 #include "knot/request_metrics.h"
 
-#include <time.h>
-
 #include <algorithm>
 
 namespace knot {
@@ -14,12 +12,6 @@ constexpr size_t kLastDecade = kLast - kADecade - 1;  // its first bucket
 static_assert(kLastDecade % kADecade == 0);
 
 }  // namespace
-
-int64_t MonotonicNs() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return now.tv_sec * int64_t{1'000'000'000} + now.tv_nsec;
-}
 
 size_t RequestMetrics::BucketOf(int64_t nanoseconds) {
   int64_t unit = kFirstUnit;

@@ -10,10 +10,9 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace knot {
+#include "knot/monotonic.h"
 
-// Returns: CLOCK_MONOTONIC in nanoseconds. Makes no system call.
-int64_t MonotonicNs();
+namespace knot {
 
 class RequestMetrics {
  public:

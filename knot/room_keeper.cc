@@ -3,24 +3,18 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include <chrono>
 #include <new>
 #include <utility>
 
+#include "knot/monotonic.h"
 #include "knot/threads.h"
 
 namespace knot {
 namespace {
 
 constexpr std::chrono::milliseconds kStep{250};
-
-int64_t MonotonicMs() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return now.tv_sec * int64_t{1000} + now.tv_nsec / 1'000'000;
-}
 
 }  // namespace
 

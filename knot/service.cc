@@ -1,7 +1,6 @@
 #include "knot/service.h"
 
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,6 +12,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "knot/confinement.h"
+#include "knot/monotonic.h"
 #include "knot/tuning.h"
 
 namespace knot {
@@ -22,12 +22,6 @@ constexpr int kStepMs = 20;
 constexpr int kLongestStepMs = 1000;
 constexpr int kPredecessorStepMs = 200;
 constexpr int kSuccessorMs = 60'000;  // for one that starts
-
-int64_t MonotonicMs() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return now.tv_sec * int64_t{1000} + now.tv_nsec / 1'000'000;
-}
 
 // Calls Server::Remind at growing intervals.
 class Reminder {

@@ -16,8 +16,6 @@ namespace {
 
 constexpr size_t kLingerBytes = 64 * 1024;
 
-int64_t MonotonicMs() { return MonotonicNs() / 1'000'000; }
-
 // "404 Not Found"
 std::string StatusText(int status) {
   boost::beast::string_view reason =
