@@ -127,7 +127,7 @@ void AccessLog::Append(const LogLine& line) {
     clock_gettime(CLOCK_REALTIME, &now);
     AppendJson(line, now, &text);
   } else {
-    AppendCombined(line, Now().LogDate(), &text);
+    AppendCombined(line, LogDateNow().text(), &text);
   }
 
   std::lock_guard<std::mutex> lock(mutex_);

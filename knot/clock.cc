@@ -12,13 +12,54 @@
 namespace knot {
 namespace {
 
-constexpr int kSeconds = 64;
 constexpr const char* kDays[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
 constexpr const char* kMonths[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
                                    "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
 
-Second seconds[kSeconds];
-std::atomic<const Second*> current{nullptr};
+// A text whose bytes may be read while they are written: what is read then is told apart by `turn`.
+template <class T>
+class SharedText {
+ public:
+  void Write(const T& text) {
+    uint64_t words[kWords];
+    std::memcpy(words, &text, sizeof words);
+    for (int i = 0; i < kWords; ++i) words_[i].store(words[i], std::memory_order_release);
+  }
+
+  T Read() const {
+    uint64_t words[kWords];
+    for (int i = 0; i < kWords; ++i) words[i] = words_[i].load(std::memory_order_acquire);
+    T text;
+    std::memcpy(&text, words, sizeof words);
+    return text;
+  }
+
+ private:
+  static constexpr int kWords = sizeof(T) / sizeof(uint64_t);
+  static_assert(sizeof(T) % sizeof(uint64_t) == 0);
+
+  std::atomic<uint64_t> words_[kWords];
+};
+
+struct Slot {
+  SharedText<ReplyStart> reply_start;
+  SharedText<LogDate> log_date;
+};
+
+Slot slots[2];
+std::atomic<uint32_t> turn{0};  // slots[turn % 2] is published; the other may be being written
+std::atomic<uint32_t> seconds{0};
+
+// A slot is written again only after the turn has passed from it. So a reader that sees a word of
+// the next but one second sees a later turn, too.
+template <class T>
+T Current(SharedText<T> Slot::*text) {
+  for (;;) {
+    const uint32_t before = turn.load(std::memory_order_acquire);
+    T copy = (slots[before % 2].*text).Read();
+    if (turn.load(std::memory_order_relaxed) == before) return copy;
+  }
+}
 
 void PutTwoDigits(char* out, int number) {
   out[0] = static_cast<char>('0' + number / 10);
@@ -27,21 +68,26 @@ void PutTwoDigits(char* out, int number) {
 
 // Names are written from tables rather than by strftime because a locale must not reach the wire.
 void Publish(uint32_t number) {
-  Second& next = seconds[number % kSeconds];
+  const uint32_t next = turn.load(std::memory_order_relaxed) + 1;
   // Not time(2): it may be a tick behind, and so still in the second that has just ended.
   timespec precise;
   clock_gettime(CLOCK_REALTIME, &precise);
   const time_t now = precise.tv_sec;
   char date[30];
   FormatHttpDate(now, date);
-  next.number = number;
-  std::snprintf(next.reply_start, sizeof next.reply_start, "HTTP/1.1 200 OK\r\nDate: %s\r\n", date);
+  ReplyStart start{};
+  std::snprintf(start.bytes, sizeof start.bytes, "HTTP/1.1 200 OK\r\nDate: %s\r\n", date);
   tm parts;
   gmtime_r(&now, &parts);
-  std::snprintf(next.log_date, sizeof next.log_date, "[%02d/%s/%04d:%02d:%02d:%02d +0000]",
+  LogDate log_date{};
+  std::snprintf(log_date.bytes, sizeof log_date.bytes, "[%02d/%s/%04d:%02d:%02d:%02d +0000]",
                 parts.tm_mday, kMonths[parts.tm_mon], (parts.tm_year + 1900) % 10000, parts.tm_hour,
                 parts.tm_min, parts.tm_sec);
-  current.store(&next, std::memory_order_release);
+  Slot& slot = slots[next % 2];
+  slot.reply_start.Write(start);
+  slot.log_date.Write(log_date);
+  seconds.store(number, std::memory_order_release);
+  turn.store(next, std::memory_order_release);
 }
 
 void* Tick(void*) {
@@ -93,6 +139,10 @@ int PublishSecond() {
   return static_cast<int>((1'000'000'000 - now.tv_nsec) / 1'000'000) + 1;
 }
 
-const Second& Now() { return *current.load(std::memory_order_acquire); }
+uint32_t SecondsNow() { return seconds.load(std::memory_order_acquire); }
+
+ReplyStart ReplyStartNow() { return Current(&Slot::reply_start); }
+
+LogDate LogDateNow() { return Current(&Slot::log_date); }
 
 }  // namespace knot

@@ -1,8 +1,9 @@
 // Publishes the date once a second, so that no request asks for the time.
 //
-// One background thread formats each second into the next of kSeconds slots and publishes the slot;
-// readers follow one pointer and take no lock. A slot is written again only after kSeconds - 1
-// seconds, which is longer than a reader may keep the reference.
+// One background thread formats each second into one of two slots, in turns, and publishes it.
+// Readers take no lock: they copy a text out, and again where a second ended meanwhile.
+//
+// C1. A text that is copied is of one second, whole.
 #ifndef KNOT_CLOCK_H_
 #define KNOT_CLOCK_H_
 
@@ -13,31 +14,40 @@
 
 namespace knot {
 
-// Everything that changes once a second. All strings have a fixed length.
-struct Second {
-  uint32_t number = 0;   // seconds since the clock started, from 1; monotonic
-  char reply_start[56];  // "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
-  char log_date[32];     // "[06/Nov/1994:08:49:37 +0000]"
+// How a reply of status 200 begins: "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n".
+struct ReplyStart {
+  char bytes[56];
 
-  absl::string_view ReplyStart() const { return {reply_start, 54}; }
-  absl::string_view HttpDate() const { return {reply_start + 23, 29}; }
-  absl::string_view LogDate() const { return {log_date, 28}; }
+  absl::string_view text() const { return {bytes, 54}; }
+  absl::string_view date() const { return {bytes + 23, 29}; }
 };
 
-// Starts the clock. Requires: called once, before Now(). Errors: ResourceExhausted no thread could
-// be made.
+// When a request is logged: "[06/Nov/1994:08:49:37 +0000]".
+struct LogDate {
+  char bytes[32];
+
+  absl::string_view text() const { return {bytes, 28}; }
+};
+
+// Starts the clock. Requires: called once, before what follows. Errors: ResourceExhausted no thread
+// could be made.
 absl::Status StartClock();
 
 // Publishes the current second, for a program with a loop of its own that calls this as each second
 // begins instead of starting the clock.
 //
-// Requires: called by one thread only, the first time before Now().
+// Requires: called by one thread only, the first time before what follows.
 // Returns:  milliseconds until the next second begins, at least 1.
 int PublishSecond();
 
-// Returns: the current second. The reference may be used for up to 60 seconds. Never blocks, makes
-// no system call.
-const Second& Now();
+// What follows never blocks and makes no system call. Callers: any thread.
+
+// Returns: how many seconds have passed since the clock started, from 1; it never falls.
+uint32_t SecondsNow();
+
+// Returns: the texts of the current second.
+ReplyStart ReplyStartNow();
+LogDate LogDateNow();
 
 // Writes `time` (Unix seconds) as an HTTP date, 29 characters and a NUL, to `out`; what lies before
 // 1970 or after 9999 as the nearest date that does not. Source: RFC 9110, 5.6.7.

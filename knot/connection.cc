@@ -69,7 +69,7 @@ bool Connection::WaitForRequest() {
 bool Connection::IsLast() const {
   if (group_.stopping.load(std::memory_order_relaxed)) return true;
   return group_.crowded_doors.load(std::memory_order_relaxed) > 0 &&
-         Now().number - since_ >= group_.turn_seconds;
+         SecondsNow() - since_ >= group_.turn_seconds;
 }
 
 // Not inlined, nor the functions that follow: what they keep on the stack must not lie under a
@@ -152,7 +152,7 @@ Connection::Next Connection::Answer(const Request& request, RequestBuffer& buffe
   if (group_.policy != nullptr && AnswerByPolicy(request, &target, keep, &next)) return next;
   if (target.hidden && !site_->rules.dotfiles) return ReplyStatus(request, 404, keep);
   Lookup found =
-      group_.files.Get(target.path, Now().number,
+      group_.files.Get(target.path, SecondsNow(),
                        request.accepts_codings ? &request.codings : nullptr, site_->number);
   if (found.status != 200) return AnswerNoFile(request, target, found, keep);
   return AnswerFile(request, *found.file, keep);

@@ -26,7 +26,7 @@ class Connection {
  public:
   // `peer` is read only where the group keeps a log, or its rules need it.
   Connection(Group& group, Stream& stream, const PeerAddress& peer)
-      : group_(group), peer_(peer), stream_(stream), since_(Now().number) {}
+      : group_(group), peer_(peer), stream_(stream), since_(SecondsNow()) {}
 
   // Serves requests until the connection is of no more use, or the group was replaced; then the
   // caller goes on with the new one. Leaves the stream open. Throws: std::bad_alloc; then it is of

@@ -35,7 +35,7 @@ namespace knot {
   if (found.directory && rules.listing) return AnswerListing(request, target, keep);
   if (found.status == 404 && !rules.spa.empty() && !HasExtension(target.path)) {
     Lookup page =
-        group_.files.Get(rules.spa, Now().number,
+        group_.files.Get(rules.spa, SecondsNow(),
                          request.accepts_codings ? &request.codings : nullptr, site_->number);
     if (page.status == 200) return AnswerFile(request, *page.file, keep);
   }
@@ -72,7 +72,7 @@ bool Connection::SendOwnErrorPage(int status, bool head_only, Persistence persis
   if (rules.error_pages.empty()) return false;
   auto path = rules.error_pages.find(status);
   if (path == rules.error_pages.end()) return false;
-  Lookup page = group_.files.Get(path->second, Now().number, nullptr, site_->number);
+  Lookup page = group_.files.Get(path->second, SecondsNow(), nullptr, site_->number);
   if (page.status != 200) return false;
   *sent = SendErrorPage(stream_, status, *page.file, head_only, persistence, field);
   return true;

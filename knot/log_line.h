@@ -48,7 +48,7 @@ struct LogLine {
   int64_t duration_us = 0;  // for json
 };
 
-// Appends the line, with its end. `date` is as Second::LogDate() has it.
+// Appends the line, with its end. `date` is as LogDate has it.
 void AppendCombined(const LogLine& line, absl::string_view date, std::string* out);
 
 // Appends the line, with its end. `now` is by the real-time clock.

@@ -85,7 +85,7 @@ Policy::Ruling Policy::Judge(const Request& request, absl::string_view path) {
   }
   if (auth_ == nullptr) return {};
   if (!IsPlainPath(path)) return {404, "", false};
-  switch (auth_->Judge(path, request.authorization, Now().number)) {
+  switch (auth_->Judge(path, request.authorization, SecondsNow())) {
     case BasicAuth::Verdict::kUnknown:
       return {401, auth_->challenge(), true};
     case BasicAuth::Verdict::kBusy:

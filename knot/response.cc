@@ -78,9 +78,9 @@ absl::string_view ReasonOf(int status) {
 iovec ToVector(absl::string_view text) { return {const_cast<char*>(text.data()), text.size()}; }
 
 // The start of a reply of any status, up to where its own fields begin.
-std::string ReplyStart(int status, Persistence persistence) {
-  return absl::StrCat("HTTP/1.1 ", status, " ", ReasonOf(status), "\r\nDate: ", Now().HttpDate(),
-                      "\r\n", FieldOf(persistence));
+std::string StatusStart(int status, Persistence persistence) {
+  return absl::StrCat("HTTP/1.1 ", status, " ", ReasonOf(status),
+                      "\r\nDate: ", ReplyStartNow().date(), "\r\n", FieldOf(persistence));
 }
 
 std::string ContentRange(const ByteRange& range, uint64_t size) {
@@ -130,7 +130,7 @@ Sent SendMultipart(Stream& stream, const File& file, const Ranges& ranges, Persi
                             ContentRange(ranges[i], file.size), "\r\n");
     length += heads[i].size() + ranges[i].size();
   }
-  std::string head = absl::StrCat(ReplyStart(206, persistence), field,
+  std::string head = absl::StrCat(StatusStart(206, persistence), field,
                                   "Content-Type: multipart/byteranges; boundary=", boundary,
                                   "\r\nContent-Length: ", length, "\r\n", file.CommonFields());
   heads[0].insert(0, head);
@@ -149,7 +149,7 @@ Sent SendRanges(Stream& stream, const File& file, const Ranges& ranges, Persiste
                 absl::string_view field) {
   if (ranges.count() > 1) return SendMultipart(stream, file, ranges, persistence, field);
   const ByteRange& range = ranges[0];
-  std::string head = absl::StrCat(ReplyStart(206, persistence), field, file.TypeField(),
+  std::string head = absl::StrCat(StatusStart(206, persistence), field, file.TypeField(),
                                   ContentRange(range, file.size), "Content-Length: ", range.size(),
                                   "\r\n", file.CommonFields());
   Sent sent;
@@ -159,14 +159,15 @@ Sent SendRanges(Stream& stream, const File& file, const Ranges& ranges, Persiste
 
 Sent SendNotModified(Stream& stream, const File& file, Persistence persistence,
                      absl::string_view field) {
-  std::string start = absl::StrCat(ReplyStart(304, persistence), field);
+  std::string start = absl::StrCat(StatusStart(304, persistence), field);
   iovec parts[] = {ToVector(start), ToVector(file.CommonFields())};
   return {stream.SendAll(parts, 2, false), 0};
 }
 
-size_t FileReply(absl::string_view rest, Persistence persistence, iovec parts[kMaxReplyParts]) {
+size_t FileReply(const ReplyStart& start, absl::string_view rest, Persistence persistence,
+                 iovec parts[kMaxReplyParts]) {
   size_t count = 0;
-  parts[count++] = ToVector(Now().ReplyStart());
+  parts[count++] = ToVector(start.text());
   if (persistence != Persistence::kSilent) parts[count++] = ToVector(FieldOf(persistence));
   parts[count++] = ToVector(rest);
   return count;
@@ -177,11 +178,11 @@ std::string StatusReply(int status, bool head_only, Persistence persistence,
   absl::string_view reason = ReasonOf(status);
   if (status == 204) {
     *body_bytes = 0;
-    return absl::StrCat(ReplyStart(status, persistence), field, "\r\n");
+    return absl::StrCat(StatusStart(status, persistence), field, "\r\n");
   }
   std::string body = absl::StrCat("<!DOCTYPE html>\n<title>", status, " ", reason, "</title>\n<h1>",
                                   status, " ", reason, "</h1>\n");
-  std::string text = absl::StrCat(ReplyStart(status, persistence), field,
+  std::string text = absl::StrCat(StatusStart(status, persistence), field,
                                   "Content-Type: text/html; charset=utf-8\r\nContent-Length: ");
   absl::StrAppend(&text, body.size(), "\r\n\r\n", head_only ? "" : body);
   *body_bytes = head_only ? 0 : body.size();
@@ -199,9 +200,10 @@ std::string LocationField(const Target& target) {
 Sent SendFile(Stream& stream, const File& file, bool head_only, Persistence persistence,
               absl::string_view field) {
   bool all_in_memory = head_only || file.InMemory() || file.size == 0;
+  const ReplyStart start = ReplyStartNow();
   iovec parts[kMaxReplyParts + 1];
   size_t count =
-      FileReply(head_only ? file.Head() : absl::string_view(file.reply), persistence, parts);
+      FileReply(start, head_only ? file.Head() : absl::string_view(file.reply), persistence, parts);
   if (!field.empty()) {
     parts[count] = parts[count - 1];
     parts[count++ - 1] = ToVector(field);
@@ -216,7 +218,7 @@ Sent SendFile(Stream& stream, const File& file, bool head_only, Persistence pers
 
 Sent SendErrorPage(Stream& stream, int status, const File& file, bool head_only,
                    Persistence persistence, absl::string_view field) {
-  std::string head = absl::StrCat(ReplyStart(status, persistence), field, file.TypeField(),
+  std::string head = absl::StrCat(StatusStart(status, persistence), field, file.TypeField(),
                                   "Content-Length: ", file.size, "\r\n\r\n");
   Sent sent;
   if (head_only || file.size == 0) {
@@ -230,7 +232,7 @@ Sent SendErrorPage(Stream& stream, int status, const File& file, bool head_only,
 
 Sent SendMade(Stream& stream, int status, absl::string_view fields, absl::string_view body,
               bool head_only, Persistence persistence) {
-  std::string head = absl::StrCat(ReplyStart(status, persistence), fields,
+  std::string head = absl::StrCat(StatusStart(status, persistence), fields,
                                   "Content-Length: ", body.size(), "\r\n\r\n");
   if (head_only) body = {};
   iovec parts[] = {ToVector(head), ToVector(body)};

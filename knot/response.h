@@ -9,6 +9,7 @@
 #include <string>
 
 #include "absl/strings/string_view.h"
+#include "knot/clock.h"
 #include "knot/file_cache.h"
 #include "knot/ranges.h"
 #include "knot/request.h"
@@ -28,9 +29,9 @@ inline constexpr size_t kMaxReplyParts = 3;
 // Lays out a reply of status 200. `rest` is the head from Content-Type on, with or without contents
 // behind it.
 //
-// Returns: how many parts it has. The first is the clock's, valid for 60 seconds; the last is
-// `rest`.
-size_t FileReply(absl::string_view rest, Persistence persistence, iovec parts[kMaxReplyParts]);
+// Returns: how many parts it has. The first is `start`, the last is `rest`.
+size_t FileReply(const ReplyStart& start, absl::string_view rest, Persistence persistence,
+                 iovec parts[kMaxReplyParts]);
 
 // Returns: a whole reply of another status, with a small page where the status may have one.
 // `field` is one more header line with its CRLF, or empty.

@@ -37,7 +37,7 @@ class Amped final : public Files, public Gate {
   }
 
   int Find(Connection& connection, absl::string_view path, HeldFile* file) override {
-    uint32_t now = knot::Now().number;
+    uint32_t now = knot::SecondsNow();
     knot::FileRef found;
     if (cache_.TryGet(path, now, &found)) {
       *file = HeldFile(std::move(found));

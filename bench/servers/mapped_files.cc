@@ -42,7 +42,7 @@ int MappedFiles::Find(Connection&, absl::string_view path, HeldFile* file) {
       return 200;
     }
   }
-  knot::Lookup loaded = loader_.Get(path, knot::Now().number);
+  knot::Lookup loaded = loader_.Get(path, knot::SecondsNow());
   if (loaded.status != 200) return loaded.status;
   auto mapped = std::make_unique<Mapped>(path, *loaded.file);
   std::unique_ptr<Mapped> old;  // goes when the mutex does not stand in others' way any more

@@ -66,7 +66,7 @@ void Visit::Send(const AdminReply& reply) {
   // Also where the rest of the request was not understood.
   bool head_only = absl::StartsWith(absl::string_view(buffer_.input, end_), "HEAD ");
   std::string head = absl::StrCat(
-      "HTTP/1.1 ", StatusText(reply.status), "\r\nDate: ", Now().HttpDate(),
+      "HTTP/1.1 ", StatusText(reply.status), "\r\nDate: ", ReplyStartNow().date(),
       "\r\nConnection: close\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
       "X-Frame-Options: DENY\r\nReferrer-Policy: no-referrer\r\n"
       "Cross-Origin-Resource-Policy: same-origin\r\nContent-Security-Policy: ");

@@ -11,6 +11,7 @@
 #include <atomic>
 #include <filesystem>
 #include <string>
+#include <thread>
 
 #include "knot/clock.h"
 #include "knot/conditions.h"
@@ -54,12 +55,40 @@ class ClockJump : public testing::Test {
 
 TEST_F(ClockJump, ShowsTheNewDateAndCountsOn) {
   for (int64_t ahead : {-kDay, kDay, -3000 * kDay, int64_t{0}}) {
-    uint32_t number = Now().number;
+    uint32_t number = SecondsNow();
     jump = ahead;
     PublishSecond();
-    EXPECT_EQ(Now().number, number + 1);
-    EXPECT_NEAR(SecondsOf(Now().HttpDate()), time(nullptr) + ahead, 5);
+    EXPECT_EQ(SecondsNow(), number + 1);
+    EXPECT_NEAR(SecondsOf(ReplyStartNow().date()), time(nullptr) + ahead, 5);
   }
+}
+
+// C1: two seconds that differ in every part, published as fast as can be, and more readers than
+// processors, so that some are stopped between two words.
+TEST_F(ClockJump, IsNeverReadInPartsOfTwoSeconds) {
+  constexpr int64_t kFar = -3000 * kDay - 40'271;
+  auto read = [] {
+    ReplyStart seen[2] = {};  // found whole, one of each
+    for (int i = 0; i < 10'000'000 && !HasFailure(); ++i) {
+      const ReplyStart start = ReplyStartNow();
+      if (start.text() == seen[0].text() || start.text() == seen[1].text()) continue;
+      const int64_t seconds = SecondsOf(start.date()), now = time(nullptr);
+      const bool far = seconds < now + kFar / 2;
+      char whole[30];
+      FormatHttpDate(seconds, whole);
+      EXPECT_EQ(start.date(), whole);
+      EXPECT_NEAR(seconds, far ? now + kFar : now, 600) << start.date();
+      seen[far ? 1 : 0] = start;
+    }
+  };
+  std::jthread publisher([](const std::stop_token& done) {
+    while (!done.stop_requested()) {
+      jump = jump == 0 ? kFar : 0;
+      for (int i = 0; i < 3; ++i) PublishSecond();  // odd, so that each slot has both in turn
+    }
+  });
+  std::jthread readers[] = {std::jthread(read), std::jthread(read), std::jthread(read)};
+  for (std::jthread& reader : readers) reader.join();
 }
 
 // The numbers of seconds decide whether a cached file is checked, so they must neither stand still
@@ -67,17 +96,17 @@ TEST_F(ClockJump, ShowsTheNewDateAndCountsOn) {
 TEST_F(ClockJump, LeavesTheValidityOfCachedFilesAlone) {
   test::WriteFile(directory_ / "file", "old");
   FileCache cache(root_, types_, {kMiB, 4, kMiB, 10});
-  const uint32_t start = Now().number;
-  EXPECT_EQ(cache.Get("file", Now().number).status, 200);
+  const uint32_t start = SecondsNow();
+  EXPECT_EQ(cache.Get("file", SecondsNow()).status, 200);
   test::WriteFile(directory_ / "file", "new");
   for (int64_t ahead : {-kDay, kDay, int64_t{0}}) {
     jump = ahead;
     PublishSecond();
-    cache.Get("file", Now().number);
+    cache.Get("file", SecondsNow());
     EXPECT_EQ(cache.GetCounts().checks, 0u) << "checked too early";
   }
-  while (Now().number < start + 10) PublishSecond();
-  FileRef file = cache.Get("file", Now().number).file;
+  while (SecondsNow() < start + 10) PublishSecond();
+  FileRef file = cache.Get("file", SecondsNow()).file;
   EXPECT_EQ(file->reply.substr(file->head_size), "new") << "never checked again";
 }
 
@@ -92,7 +121,7 @@ TEST_F(ClockJump, BackwardsLoadsFilesOfTheFutureAnew) {
   ASSERT_EQ(found.status, 200);
   EXPECT_FALSE(found.file->settled);
   EXPECT_EQ(found.file->GetValidators().etag.substr(0, 2), "W/");
-  EXPECT_LE(found.file->modified_seconds, SecondsOf(Now().HttpDate()))
+  EXPECT_LE(found.file->modified_seconds, SecondsOf(ReplyStartNow().date()))
       << "RFC 9110, 8.8.2.1: never later than the reply";
   for (uint32_t second : {2, 3, 4}) cache.Get("file", second);
   EXPECT_EQ(cache.GetCounts().loads, 4u);
@@ -115,9 +144,9 @@ TEST_F(ClockJump, StopsNoTickingClock) {
   ASSERT_TRUE(StartClock().ok());
   for (int64_t ahead : {-kDay, kDay, -3000 * kDay}) {
     jump = ahead;
-    const uint32_t number = Now().number;
-    while (Now().number < number + 2) usleep(1000);
-    EXPECT_NEAR(SecondsOf(Now().HttpDate()), time(nullptr) + ahead, 5);
+    const uint32_t number = SecondsNow();
+    while (SecondsNow() < number + 2) usleep(1000);
+    EXPECT_NEAR(SecondsOf(ReplyStartNow().date()), time(nullptr) + ahead, 5);
   }
   jump = 0;
 }

@@ -29,25 +29,25 @@ TEST(HttpDate, IsTheNearestThereIsForTimesBeyondTheFormat) {
 
 TEST(Clock, IsPublishedByALoopOfItsOwn) {
   int wait_ms = PublishSecond();
-  std::string before(Now().HttpDate());
-  uint32_t number = Now().number;
+  std::string before(ReplyStartNow().date());
+  uint32_t number = SecondsNow();
   ASSERT_GE(wait_ms, 1);
   ASSERT_LE(wait_ms, 1001);
   usleep(wait_ms * 1000);
   PublishSecond();
-  EXPECT_NE(before, Now().HttpDate());
-  EXPECT_GT(Now().number, number);
+  EXPECT_NE(before, ReplyStartNow().date());
+  EXPECT_GT(SecondsNow(), number);
 }
 
 // A clock that is read a tick late at the turn of a second shows the one before for a whole second.
 TEST(Clock, ShowsALaterDateWithEachSecond) {
   ASSERT_TRUE(StartClock().ok());
-  std::string before(Now().HttpDate());
-  uint32_t number = Now().number;
+  std::string before(ReplyStartNow().date());
+  uint32_t number = SecondsNow();
   for (int turns = 0; turns < 3; ++turns) {
-    while (Now().number == number) usleep(1000);
-    number = Now().number;
-    std::string date(Now().HttpDate());
+    while (SecondsNow() == number) usleep(1000);
+    number = SecondsNow();
+    std::string date(ReplyStartNow().date());
     EXPECT_NE(date, before);
     before = date;
   }

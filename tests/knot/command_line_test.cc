@@ -37,7 +37,7 @@ TEST_P(CommandLine, RefusesWrongFlagsAndValues) {
   ExpectOneLineAndStatus2({"--stack_kb=1"}, "--stack_kb=1");
   ExpectOneLineAndStatus2({"--header_timeout=0"}, "--header_timeout=0");
   ExpectOneLineAndStatus2({"--idle_timeout=x"}, "--idle_timeout=x");
-  ExpectOneLineAndStatus2({"--send_timeout=100"}, "--send_timeout=100");
+  ExpectOneLineAndStatus2({"--send_timeout=100000"}, "--send_timeout=100000");
   ExpectOneLineAndStatus2({"--drain_timeout=0"}, "--drain_timeout=0");
   ExpectOneLineAndStatus2({"--log_format=xml"}, "combined, json");
   ExpectOneLineAndStatus2({"--print_config=perhaps"}, "--print_config=perhaps");

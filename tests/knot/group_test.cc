@@ -50,7 +50,7 @@ TEST_F(GroupSlotTest, GivesTheOneInForceAndLeavesThoseInUse) {
   EXPECT_EQ(slot.Get(), second);
   EXPECT_TRUE(first->replaced.load());
   EXPECT_FALSE(second->replaced.load());
-  EXPECT_EQ(first->files.Get("file", Now().number).status, 200);
+  EXPECT_EQ(first->files.Get("file", SecondsNow()).status, 200);
   EXPECT_EQ(&first->counters, &second->counters);
 }
 
@@ -70,7 +70,7 @@ TEST_F(GroupSlotTest, CountsThoseThatAreStillUsed) {
 TEST_F(GroupSlotTest, KeepsNoFilesOfTheReplacedButThoseThatAreSent) {
   GroupSlot slot(MakeGroup());
   std::shared_ptr<Group> old = slot.Get();
-  FileRef sent = old->files.Get("file", Now().number).file;
+  FileRef sent = old->files.Get("file", SecondsNow()).file;
   ASSERT_NE(sent, nullptr);
   EXPECT_EQ(old->files.GetCounts().entries, 1u);
   slot.Replace(MakeGroup());

@@ -32,7 +32,7 @@ class EventLoop {
     const char* name = "";  // of the program, for messages
     Events events = Events::kEpoll;
     bool shared_listeners = false;  // with other processes or loops
-    bool publishes_clock = true;    // knot::Now() is kept right by this loop, not by StartClock
+    bool publishes_clock = true;    // knot/clock.h is kept right by this loop, not by StartClock
     int max_connections = 0;
   };
 
@@ -111,7 +111,7 @@ class EventLoop {
   bool stopping_ = false;
   int open_ = 0;
   int64_t accept_again_ms_ = 0;  // after a failure that is the server's; 0: none
-  int64_t second_ends_ms_ = 0;   // when knot::Now() is out of date
+  int64_t second_ends_ms_ = 0;   // when knot/clock.h is out of date
   int64_t looked_round_ms_ = 0;
   std::deque<Client> clients_;
   Client* unused_ = nullptr;

@@ -103,7 +103,7 @@ class CachedFiles final : public Files {
       : cache_(root, types, limits) {}
 
   int Find(Connection&, absl::string_view path, HeldFile* file) override {
-    knot::Lookup found = cache_.Get(path, knot::Now().number);
+    knot::Lookup found = cache_.Get(path, knot::SecondsNow());
     if (found.status == 200) *file = HeldFile(std::move(found.file));
     return found.status;
   }

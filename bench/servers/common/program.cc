@@ -52,8 +52,7 @@ void Program::Begin(int argc, char** argv) {
   directory_ = arguments->positional.empty() ? "." : arguments->positional[0];
   FailUnless(knot::CheckRange("header_timeout", absl::GetFlag(FLAGS_header_timeout), 1, 86'400));
   FailUnless(knot::CheckRange("idle_timeout", absl::GetFlag(FLAGS_idle_timeout), 1, 86'400));
-  // See knot/clock.h.
-  FailUnless(knot::CheckRange("send_timeout", absl::GetFlag(FLAGS_send_timeout), 1, 50));
+  FailUnless(knot::CheckRange("send_timeout", absl::GetFlag(FLAGS_send_timeout), 1, 86'400));
   addresses_ = absl::GetFlag(FLAGS_listen).list;
   root_ = open(directory_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (root_ < 0) {

@@ -17,14 +17,12 @@ void Reply::SetFile(HeldFile file, bool head_only, knot::Persistence persistence
   file_ = std::move(file);
   status_ = 200;
   part_ = 0;
-  owns_head_ = false;
+  start_ = knot::ReplyStartNow();
   parts_end_ = static_cast<uint8_t>(
-      knot::FileReply(head_only ? file_.head() : file_.reply(), persistence, parts_));
-  file_parts_ = 1;
+      knot::FileReply(start_, head_only ? file_.head() : file_.reply(), persistence, parts_));
   absl::string_view contents = file_.contents_apart();
   if (!head_only && !contents.empty()) {
     parts_[parts_end_++] = {const_cast<char*>(contents.data()), contents.size()};
-    file_parts_ = 2;
   }
   bool body_in_memory = !head_only && file_.in_memory();
   body_bytes_ = 0;
@@ -41,7 +39,6 @@ void Reply::SetStatus(int status, bool head_only, knot::Persistence persistence,
   parts_[0] = {text_.data(), text_.size()};
   part_ = 0;
   parts_end_ = 1;
-  owns_head_ = true;
   body_bytes_ = offset_ = end_ = 0;
 }
 
@@ -68,9 +65,7 @@ Reply::Outcome Reply::SendParts(int socket) {
     ssize_t n = sendmsg(socket, &message, left() == 0 ? 0 : MSG_MORE);
     if (n < 0) {
       if (errno == EINTR) continue;
-      if (errno != EAGAIN) return Outcome::kGone;
-      KeepHead();
-      return Outcome::kBlocked;
+      return errno == EAGAIN ? Outcome::kBlocked : Outcome::kGone;
     }
     Advance(n);
   }
@@ -83,18 +78,6 @@ void Reply::Advance(size_t sent) {
   if (part_ == parts_end_) return;
   parts_[part_].iov_base = static_cast<char*>(parts_[part_].iov_base) + sent;
   parts_[part_].iov_len -= sent;
-}
-
-// Copies what is left of the head before the clock writes over it.
-void Reply::KeepHead() {
-  if (owns_head_) return;
-  owns_head_ = true;
-  for (int i = part_; i + file_parts_ < parts_end_; ++i) {
-    text_.append(static_cast<const char*>(parts_[i].iov_base), parts_[i].iov_len);
-  }
-  if (text_.empty()) return;
-  part_ = static_cast<uint8_t>(parts_end_ - file_parts_ - 1);
-  parts_[part_] = {text_.data(), text_.size()};
 }
 
 Reply::Outcome Reply::SendContents(int socket, uint64_t allowed) {

@@ -24,8 +24,7 @@ class Reply {
     kGone,     // the client went away, or the file shrank; the connection is of no more use
   };
 
-  // Makes this the reply of status 200. The first bytes of the head are Knot's clock's, so Step
-  // must be called within the minute.
+  // Makes this the reply of status 200.
   void SetFile(HeldFile file, bool head_only, knot::Persistence persistence);
 
   // Makes this a reply of another status; see knot::StatusReply.
@@ -53,7 +52,6 @@ class Reply {
   Outcome SendParts(int socket);
   Outcome SendContents(int socket, uint64_t allowed);
   void Advance(size_t sent);
-  void KeepHead();
   bool Shrank() const;
 
   HeldFile file_;
@@ -61,14 +59,13 @@ class Reply {
   iovec parts_[knot::kMaxReplyParts + 1];
   uint8_t part_ = 0;
   uint8_t parts_end_ = 0;
-  uint8_t file_parts_ = 0;  // how many of the last are the file's own
-  bool owns_head_ = false;  // the head's parts lie in text_, not in the clock
   uint16_t status_ = 0;
   uint64_t body_bytes_ = 0;  // of contents in memory, once they are sent
   uint64_t memory_bytes_ = 0;
   uint64_t offset_ = 0;  // of the descriptor
   uint64_t end_ = 0;
-  std::string text_;
+  knot::ReplyStart start_;  // of status 200
+  std::string text_;        // of another
 };
 
 }  // namespace bench_server

@@ -63,7 +63,7 @@ class FilesAtHand final : public bench_server::Files {
 
   int Find(bench_server::Connection& connection, absl::string_view path, HeldFile* file) override {
     knot::FileRef found;
-    if (cache_.TryGet(path, knot::Now().number, &found)) {
+    if (cache_.TryGet(path, knot::SecondsNow(), &found)) {
       *file = HeldFile(std::move(found));
       return 200;
     }
@@ -81,7 +81,7 @@ class AllFiles final : public bench_server::Files {
   explicit AllFiles(knot::FileCache& cache) : cache_(cache) {}
 
   int Find(bench_server::Connection&, absl::string_view path, HeldFile* file) override {
-    knot::Lookup found = cache_.Get(path, knot::Now().number);
+    knot::Lookup found = cache_.Get(path, knot::SecondsNow());
     if (found.status == 200) *file = HeldFile(std::move(found.file));
     return found.status;
   }
