@@ -22,8 +22,8 @@ bool LiesBelow(absl::string_view path, absl::string_view prefix) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<BasicAuth>> BasicAuth::Start(std::vector<AuthRule> rules,
-                                                            absl::string_view realm) {
+absl::StatusOr<std::unique_ptr<BasicAuth>> BasicAuth::Read(std::vector<AuthRule> rules,
+                                                           absl::string_view realm) {
   std::unique_ptr<BasicAuth> auth(new BasicAuth());
   for (const AuthRule& rule : rules) {
     auto known = std::find_if(auth->files_.begin(), auth->files_.end(),
@@ -41,10 +41,13 @@ absl::StatusOr<std::unique_ptr<BasicAuth>> BasicAuth::Start(std::vector<AuthRule
   });
   auth->challenge_ =
       absl::StrCat("WWW-Authenticate: Basic realm=\"", realm, "\", charset=\"UTF-8\"\r\n");
-  absl::StatusOr<std::unique_ptr<PasswordChecker>> checker = PasswordChecker::Start();
-  if (!checker.ok()) return checker.status();
-  auth->checker_ = *std::move(checker);
   return auth;
+}
+
+absl::Status BasicAuth::Start() {
+  absl::StatusOr<std::unique_ptr<PasswordChecker>> checker = PasswordChecker::Start();
+  if (checker.ok()) checker_ = *std::move(checker);
+  return checker.status();
 }
 
 const BasicAuth::Realm* BasicAuth::RealmOf(absl::string_view path) const {

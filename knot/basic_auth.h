@@ -22,10 +22,14 @@ namespace knot {
 // Callers: any thread.
 class BasicAuth {
  public:
-  // Reads the files and starts the thread that checks passwords. Requires: `realm` has no quotes
-  // and no control characters. Errors: one line, with the file and its line.
-  static absl::StatusOr<std::unique_ptr<BasicAuth>> Start(std::vector<AuthRule> rules,
-                                                          absl::string_view realm);
+  // Reads the files. Requires: `realm` has no quotes and no control characters. Errors: one line,
+  // with the file and its line.
+  static absl::StatusOr<std::unique_ptr<BasicAuth>> Read(std::vector<AuthRule> rules,
+                                                         absl::string_view realm);
+
+  // Starts the thread that checks passwords. Requires: called once, before Judge. Errors:
+  // ResourceExhausted no thread could be made.
+  absl::Status Start();
 
   // What is to become of a request.
   enum class Verdict : uint8_t {
@@ -63,7 +67,7 @@ class BasicAuth {
   std::vector<Realm> realms_;                         // the longest prefix first
   std::string challenge_;
   VerifiedCredentials verified_;
-  std::unique_ptr<PasswordChecker> checker_;
+  std::unique_ptr<PasswordChecker> checker_;  // null: not started
 };
 
 }  // namespace knot

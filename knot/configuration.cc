@@ -35,7 +35,7 @@ std::string MissingFiles(const Sites& sites) {
 Configuration::Configuration() = default;
 Configuration::~Configuration() = default;
 
-absl::StatusOr<std::shared_ptr<const Configuration>> Configuration::Open(
+absl::StatusOr<std::shared_ptr<const Configuration>> Configuration::Read(
     const Options& options, const Configuration* before) {
   auto result = std::make_shared<Configuration>();
   absl::StatusOr<std::unique_ptr<Sites>> sites = Sites::Open(options.root, options.site);
@@ -57,6 +57,15 @@ absl::StatusOr<std::shared_ptr<const Configuration>> Configuration::Open(
   result->warning = MissingFiles(*result->sites);
   result->trusted_proxies = options.transport.trusted_proxies;
   return result;
+}
+
+absl::StatusOr<std::shared_ptr<const Configuration>> Configuration::Open(
+    const Options& options, const Configuration* before) {
+  absl::StatusOr<std::shared_ptr<const Configuration>> read = Read(options, before);
+  if (!read.ok() || (*read)->policy == nullptr) return read;
+  absl::Status status = (*read)->policy->Start();
+  if (!status.ok()) return status;
+  return read;
 }
 
 int64_t HostRoots(const Options& options) {

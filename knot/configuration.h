@@ -21,9 +21,14 @@ class Policy;
 // What all groups have in common, and nobody changes; a policy keeps count of clients.
 struct Configuration {
   // Opens the directories and reads the files that `options` name. What clients may do is counted
-  // on from `before`, the one in force or null, where the limits are the same.
+  // on from `before`, the one in force or null, where the limits are the same. Starts no thread, so
+  // that a process that forks may call it to see whether all is right.
   //
   // Errors: one line for people. Blocks: on the disk.
+  static absl::StatusOr<std::shared_ptr<const Configuration>> Read(const Options& options,
+                                                                   const Configuration* before);
+
+  // As Read, and starts the threads that the rules need.
   static absl::StatusOr<std::shared_ptr<const Configuration>> Open(const Options& options,
                                                                    const Configuration* before);
 

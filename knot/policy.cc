@@ -59,7 +59,7 @@ absl::StatusOr<std::unique_ptr<Policy>> Policy::Make(const PolicyOptions& option
       }
     }
     absl::StatusOr<std::unique_ptr<BasicAuth>> auth =
-        BasicAuth::Start(*std::move(rules), options.auth_realm);
+        BasicAuth::Read(*std::move(rules), options.auth_realm);
     if (!auth.ok()) return auth.status();
     policy->auth_ = *std::move(auth);
   }
@@ -67,6 +67,8 @@ absl::StatusOr<std::unique_ptr<Policy>> Policy::Make(const PolicyOptions& option
   if (!rules) policy = nullptr;
   return policy;
 }
+
+absl::Status Policy::Start() { return auth_ != nullptr ? auth_->Start() : absl::OkStatus(); }
 
 Policy::Ruling Policy::Admit(const PeerAddress& peer) {
   if (limits_ == nullptr) return {};

@@ -33,6 +33,10 @@ class Policy {
   static absl::StatusOr<std::unique_ptr<Policy>> Make(const PolicyOptions& options,
                                                       const Sites& sites, const Policy* before);
 
+  // Starts the thread that checks passwords, where some are asked for. Requires: called once,
+  // before Judge. Errors: ResourceExhausted no thread could be made.
+  absl::Status Start();
+
   Policy(const Policy&) = delete;
   Policy& operator=(const Policy&) = delete;
 

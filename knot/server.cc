@@ -66,9 +66,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options, co
 }
 
 absl::StatusOr<std::string> Server::Check(const Options& options) {
-  absl::StatusOr<std::shared_ptr<const Configuration>> opened =
-      Configuration::Open(options, nullptr);
-  absl::Status status = opened.status();
+  absl::StatusOr<std::shared_ptr<const Configuration>> read = Configuration::Read(options, nullptr);
+  absl::Status status = read.status();
   status.Update(CheckPlaces(options.operate));
   status.Update(tuning::Check(options.tuning));
   const TlsSettings& tls = options.transport.tls;
@@ -78,7 +77,7 @@ absl::StatusOr<std::string> Server::Check(const Options& options) {
               static_cast<int>(options.listen.size());
   status.Update(CheckDoors(options.threads, doors));
   if (!status.ok()) return status;
-  return (*opened)->warning;
+  return (*read)->warning;
 }
 
 Server::~Server() {

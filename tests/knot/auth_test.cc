@@ -1,7 +1,9 @@
 // Names and passwords: their file, what checking them costs, and who gets in.
 
 #include <crypt.h>
+#include <dlfcn.h>
 #include <gtest/gtest.h>
+#include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -21,8 +23,21 @@
 #include "knot/credentials.h"
 #include "knot/password_checker.h"
 #include "knot/password_file.h"
+#include "knot/server.h"
 #include "tests/knot/support/client.h"
 #include "tests/knot/support/server_process.h"
+
+namespace {
+std::atomic<int> threads_made{0};
+}
+
+extern "C" int pthread_create(pthread_t* thread, const pthread_attr_t* attributes,
+                              void* (*body)(void*), void* argument) noexcept {
+  using Create = decltype(&pthread_create);
+  static const auto create = reinterpret_cast<Create>(dlsym(RTLD_NEXT, "pthread_create"));
+  ++threads_made;
+  return create(thread, attributes, body, argument);
+}
 
 namespace knot {
 namespace {
@@ -250,9 +265,10 @@ class BasicAuthTest : public testing::Test {
   void Begin(const std::vector<std::pair<std::string, std::string>>& rules) {
     std::vector<AuthRule> list;
     for (const auto& [prefix, file] : rules) list.push_back({prefix, directory_ / file});
-    absl::StatusOr<std::unique_ptr<BasicAuth>> auth = BasicAuth::Start(list, "a realm");
+    absl::StatusOr<std::unique_ptr<BasicAuth>> auth = BasicAuth::Read(list, "a realm");
     ASSERT_TRUE(auth.ok()) << auth.status();
     auth_ = *std::move(auth);
+    ASSERT_TRUE(auth_->Start().ok());
   }
 
   bool Passes(const std::string& path, const std::string& credentials) {
@@ -354,12 +370,31 @@ TEST_F(BasicAuthTest, FollowsTheFile) {
   EXPECT_TRUE(Passes("a", "cat:3"));
 }
 
+// The process that starts others checks what they are to serve, and must have one thread when it
+// forks: a lock that another holds then is never released in the child.
+TEST_F(BasicAuthTest, IsCheckedWithoutAThread) {
+  test::WriteFile(directory_ / "one", "ann:" + Hash("1"));
+  test::TempDirectory root;
+  Options options;
+  options.root = root.path();
+  options.access_log = "off";
+  options.policy.auth = {"/a=" + directory_ / "one"};
+  const int before = threads_made;
+  absl::StatusOr<std::string> checked = Server::Check(options);
+  EXPECT_TRUE(checked.ok()) << checked.status();
+  EXPECT_EQ(threads_made, before);
+  Begin({{"/a", "one"}});
+  EXPECT_EQ(threads_made, before + 1);
+  options.policy.auth = {"/a=" + directory_ / "none"};
+  EXPECT_FALSE(Server::Check(options).ok());
+}
+
 TEST_F(BasicAuthTest, RefusesFilesThatAreNone) {
   for (const char* file : {"none", "."}) {
-    EXPECT_FALSE(BasicAuth::Start({{"/a", directory_ / file}}, "r").ok()) << file;
+    EXPECT_FALSE(BasicAuth::Read({{"/a", directory_ / file}}, "r").ok()) << file;
   }
   test::WriteFile(directory_ / "large", std::string(PasswordFile::kMaxBytes + 1, '#'));
-  EXPECT_FALSE(BasicAuth::Start({{"/a", directory_ / "large"}}, "r").ok());
+  EXPECT_FALSE(BasicAuth::Read({{"/a", directory_ / "large"}}, "r").ok());
 }
 
 }  // namespace
