@@ -45,10 +45,6 @@ int StatusOfOpenError(int error) {
   }
 }
 
-bool SameTime(const timespec& a, const timespec& b) {
-  return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
-}
-
 // Tells whether a file was modified before another. Tools that make a file in another coding give
 // it the time of the original, some in seconds or microseconds only.
 bool IsOlder(const timespec& file, timespec other) {
@@ -59,44 +55,6 @@ bool IsOlder(const timespec& file, timespec other) {
   }
   return file.tv_sec < other.tv_sec ||
          (file.tv_sec == other.tv_sec && file.tv_nsec < other.tv_nsec);
-}
-
-bool SameState(const File& file, const struct stat& stat) {
-  return file.device == stat.st_dev && file.inode == stat.st_ino &&
-         file.size == static_cast<uint64_t>(stat.st_size) &&
-         SameTime(file.modified, stat.st_mtim) && SameTime(file.changed, stat.st_ctim);
-}
-
-// What changes when the file does. Weak while another change could still leave the same time. Not
-// by the time of the last modification, which tools set as they like: of files of one size it is
-// often the same.
-std::string EntityTag(const File& file) {
-  uint64_t time = static_cast<uint64_t>(file.changed.tv_sec) * 1'000'000'000 + file.changed.tv_nsec;
-  return absl::StrCat(file.settled ? "" : "W/", "\"", absl::Hex(time), "-", absl::Hex(file.size),
-                      file.coding == Coding::kIdentity ? "" : "-",
-                      file.coding == Coding::kIdentity ? "" : CodingName(file.coding), "\"");
-}
-
-void WriteHead(File& file, absl::string_view type, absl::string_view fields) {
-  std::string& head = file.reply;
-  absl::StrAppend(&head, "Content-Type: ", type, "\r\n");
-  if (file.coding != Coding::kIdentity) {
-    absl::StrAppend(&head, "Content-Encoding: ", CodingName(file.coding), "\r\n");
-  }
-  file.type_size = head.size();
-  absl::StrAppend(&head, "Content-Length: ", file.size, "\r\n");
-  file.common_at = head.size();
-  char modified[30];
-  FormatHttpDate(file.modified_seconds, modified);
-  absl::StrAppend(&head, "Last-Modified: ");
-  file.modified_at = head.size();
-  absl::StrAppend(&head, modified, "\r\nETag: ");
-  file.etag_at = head.size();
-  absl::StrAppend(&head, EntityTag(file));
-  file.etag_size = head.size() - file.etag_at;
-  absl::StrAppend(&head, "\r\nAccept-Ranges: bytes\r\n",
-                  file.varies ? "Vary: Accept-Encoding\r\n" : "", fields, "\r\n");
-  file.head_size = head.size();
 }
 
 bool IsDirectoryPath(absl::string_view path) { return path.empty() || path.back() == '/'; }
@@ -114,13 +72,6 @@ int OpenBeneath(int root, const char* path, bool cached) {
     if (result >= 0) return static_cast<int>(result);
     if (errno != EINTR && (errno != EAGAIN || cached || attempt == 8)) return -errno;
   }
-}
-
-File::~File() {
-  if (descriptor >= 0) close(descriptor);
-  if (use == nullptr) return;
-  use->bytes.fetch_sub(charge, std::memory_order_relaxed);
-  if (descriptor >= 0) use->descriptors.fetch_sub(1, std::memory_order_relaxed);
 }
 
 int FileCache::AddRoot(int root) {
@@ -222,7 +173,7 @@ FileRef FileCache::TryMakeCoded(const File& plain, Coding coding) {
     file->varies = true;
     // Another version of the library may make other bytes of it: never strong.
     file->settled = false;
-    WriteHead(*file, types_.TypeOf(file->name), fields);
+    file->WriteHead(types_.TypeOf(file->name), fields);
     file->reply += contents;
     return file;
   } catch (const std::bad_alloc&) {
@@ -244,7 +195,7 @@ bool FileCache::TryGet(absl::string_view path, uint32_t now, FileRef* file) {
   int descriptor = OpenBeneath(first_.root, (*file)->name.c_str(), true);
   if (descriptor < 0) return false;
   struct stat stat;
-  bool same = fstat(descriptor, &stat) == 0 && (*file)->settled && SameState(**file, stat);
+  bool same = fstat(descriptor, &stat) == 0 && (*file)->settled && (*file)->SameState(stat);
   close(descriptor);
   if (!same) return false;
   checks_.fetch_add(1, std::memory_order_relaxed);
@@ -301,7 +252,7 @@ Lookup FileCache::Load(Tree& tree, absl::string_view path, const FileRef& old, u
     return {opened.status, nullptr, opened.directory};
   }
   Siblings siblings = OpenSiblings(tree, name, opened);
-  if (old != nullptr && old->settled && SameState(*old, opened.stat) &&
+  if (old != nullptr && old->settled && old->SameState(opened.stat) &&
       SameSiblings(tree, path, old, siblings)) {
     return {200, old};
   }
@@ -427,7 +378,7 @@ bool FileCache::SameSiblings(const Tree& tree, absl::string_view path, const Fil
     bool is = siblings.coded[i].status == 200;
     // One made here has no file: its inode is 0.
     bool was = coded[i] != nullptr && coded[i]->inode != 0;
-    if (is != was || (is && !(coded[i]->settled && SameState(*coded[i], siblings.coded[i].stat)))) {
+    if (is != was || (is && !(coded[i]->settled && coded[i]->SameState(siblings.coded[i].stat)))) {
       return false;
     }
   }
@@ -463,7 +414,7 @@ std::shared_ptr<File> FileCache::Prepare(Opened& opened, std::string name, absl:
   // RFC 9110, 8.8.2.1: never later than the reply.
   file->modified_seconds = std::min<int64_t>(file->modified.tv_sec, now.tv_sec);
   const std::string fields = FieldsOf(file->name);
-  WriteHead(*file, type, fields);
+  file->WriteHead(type, fields);
 
   const int64_t overhead = kEntryOverhead + static_cast<int64_t>(fields.size());
   bool in_memory = file->size <= limits_.in_memory &&

@@ -1,16 +1,16 @@
 // Keeps replies ready: for each file its prepared head, and its contents or an open descriptor. The
 // files may be beneath several directories, which share the limits: which is used more has more.
 //
-// State of a path   unknown --Get--> loading --> cached --Get, after `valid_seconds`--> checked
-// against the file system
+// State of a path   unknown --Get--> loading --> cached
+//                   cached --Get, after `valid_seconds`--> checked against the file system
 //                   cached --changed--> replaced   cached --gone, or room needed--> unknown
 //
 // Invariants
 //   F1  A File never changes. A file that changes on disk is seen by the next check, at most
 //       `valid_seconds` later, and gets a new File; replies under way keep theirs alive.
 //   F2  Contents and descriptors held, those of replaced Files still in use included, never exceed
-//   the limits. A file
-//       for which there is no room is served from a descriptor of its own and not kept.
+//       the limits. A file for which there is no room is served from a descriptor of its own and
+//       not kept.
 //   F3  Only regular files beneath the root are opened. What does not exist is not remembered.
 //   F4  One thread at a time loads a path that is not cached; the others wait for it.
 #ifndef KNOT_FILE_CACHE_H_
@@ -35,59 +35,13 @@
 #include "absl/strings/string_view.h"
 #include "knot/allowance.h"
 #include "knot/codings.h"
-#include "knot/conditions.h"
 #include "knot/descriptor.h"
+#include "knot/file.h"
 #include "knot/header_rules.h"
 #include "knot/lock.h"
 #include "knot/mime_types.h"
 
 namespace knot {
-
-// What is held at present; subtracts itself when a File dies. See F2.
-struct CacheUse {
-  std::atomic<int64_t> bytes{0};
-  std::atomic<int64_t> descriptors{0};
-};
-
-// A file as a reply sends it. Immutable.
-struct File {
-  File() = default;
-  File(const File&) = delete;
-  File& operator=(const File&) = delete;
-  ~File();
-
-  absl::string_view Head() const { return {reply.data(), head_size}; }
-  // The parts of the head: its Content-Type and Content-Encoding, and what replies of other
-  // statuses have in common with it, the empty line included.
-  absl::string_view TypeField() const { return Head().substr(0, type_size); }
-  absl::string_view CommonFields() const { return Head().substr(common_at); }
-  Validators GetValidators() const {
-    return {Head().substr(etag_at, etag_size), Head().substr(modified_at, 29), modified_seconds,
-            settled};
-  }
-  bool InMemory() const { return descriptor < 0; }
-
-  // The head from Content-Type to its empty line; in memory: followed by the contents.
-  std::string reply;
-  std::string name;  // of the file, relative to the root
-  Coding coding = Coding::kIdentity;
-  bool varies = false;  // there are other codings of it
-  size_t head_size = 0;
-  uint16_t type_size = 0, common_at = 0, modified_at = 0, etag_at = 0, etag_size = 0;
-  int64_t modified_seconds = 0;  // as the head says
-  uint64_t size = 0;             // of the contents
-  int descriptor = -1;           // open for reading where the contents are not in memory
-  dev_t device = 0;              // these five identify the state of the file on disk
-  ino_t inode = 0;
-  timespec modified{};
-  timespec changed{};
-  bool settled = false;     // it had not changed for a while when it was loaded, so its times will
-                            // tell of a change
-  CacheUse* use = nullptr;  // where it is accounted, null where it is not kept
-  int64_t charge = 0;
-};
-
-using FileRef = std::shared_ptr<const File>;
 
 struct Lookup {
   int status = 0;  // 200 and `file`; 301 a directory named without its slash; 403, 404, 500, 503

@@ -12,9 +12,10 @@ import re
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 import time
+
+from support import check, run
 
 CONNECTIONS = 50
 MOST_KERNEL_THREADS = 25  # schedulers and workers; far from one a connection
@@ -32,19 +33,6 @@ INSTALLED = [
     "{lib}/pkgconfig/bobbin.pc",
     "share/doc/bobbin/LICENSE",
 ]
-
-
-def run(*command, **options):
-  """Runs a command to its end. Returns what it printed; ends the test where it fails."""
-  done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, **options)
-  if done.returncode != 0:
-    sys.exit(f"{' '.join(command)}\nended with status {done.returncode}:\n{done.stdout}")
-  return done.stdout
-
-
-def check(condition, message):
-  if not condition:
-    sys.exit(message)
 
 
 def check_installed(prefix):

@@ -16,6 +16,8 @@ import tempfile
 import time
 import urllib.request
 
+from support import check, run
+
 CONTENTS = [
     "./etc/knot/knot.conf",
     "./etc/logrotate.d/knot",
@@ -30,19 +32,6 @@ CONTENTS = [
     "./usr/share/man/man8/knot.8.gz",
     "./usr/share/zsh/vendor-completions/_knot",
 ]
-
-
-def run(*command, **options):
-  """Runs a command to its end. Returns what it printed; ends the test where it fails."""
-  done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, **options)
-  if done.returncode != 0:
-    sys.exit(f"{' '.join(command)}\nended with status {done.returncode}:\n{done.stdout}")
-  return done.stdout
-
-
-def check(condition, message):
-  if not condition:
-    sys.exit(message)
 
 
 def build(args, directory):
