@@ -7,6 +7,8 @@
 #include <cstdio>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
 
 namespace knot {
 namespace {
@@ -15,6 +17,12 @@ namespace {
 constexpr size_t kPieceBytes = 4096;
 
 }  // namespace
+
+std::string ReasonOf(const Announcement& announcement) {
+  absl::string_view line = absl::StripSuffix(announcement.errors, "\n");
+  absl::ConsumePrefix(&line, "knot: ");
+  return std::string(line);
+}
 
 void Print(const Announcement& announcement) {
   std::fputs(announcement.errors.c_str(), stderr);

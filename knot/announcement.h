@@ -13,6 +13,9 @@ struct Announcement {
   std::string output;  // lines for standard output
 };
 
+// Returns: what it says that is wrong, without the program's name and without an end of line.
+std::string ReasonOf(const Announcement& announcement);
+
 // Writes it to this process's standard error and standard output.
 void Print(const Announcement& announcement);
 

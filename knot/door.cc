@@ -9,9 +9,17 @@
 #include <cstdio>
 #include <cstring>
 
+#include "absl/strings/str_cat.h"
 #include "knot/listener.h"
 
 namespace knot {
+
+absl::Status CheckDoors(int threads, int doors) {
+  if (threads >= doors) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("--threads=", threads,
+                   ": each address needs one in each scheduler and process, so at least ", doors));
+}
 
 Door::Door(Server& its_server, Entrance& entrance, Traffic& its_traffic, GroupSlot& its_groups,
            Place its_place, int its_socket, Transport begins)

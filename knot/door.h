@@ -25,6 +25,9 @@ namespace knot {
 
 class Server;
 
+// Tells whether `threads` suffice for that many doors. Errors: InvalidArgument.
+absl::Status CheckDoors(int threads, int doors);
+
 // What all doors of a server have in common.
 struct Entrance {
   std::atomic<bool> closed{false};

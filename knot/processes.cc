@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,25 +18,20 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "knot/admin/admin.h"
 #include "knot/confinement.h"
+#include "knot/door.h"
 #include "knot/listener.h"
+#include "knot/monotonic.h"
 #include "knot/tuning.h"
 #include "knot/unix_socket.h"
 
 namespace knot {
 namespace {
 
-constexpr int kLeastSeconds = 1;                // from one start of a process to its next
+constexpr int kLeastMs = 1000;                  // from one start of a process to its next
 constexpr size_t kMostLeaving = 16;             // for each that serves
 constexpr int kGenerations = kMostLeaving + 2;  // of processes at a time, those that start included
-
-int64_t MonotonicSeconds() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return now.tv_sec;
-}
 
 std::string HowItEnded(int status) {
   if (WIFEXITED(status)) return absl::StrCat("ended with status ", WEXITSTATUS(status));
@@ -54,13 +48,6 @@ void MakeBlocking(const Part& part, const std::vector<ListenAddress>& addresses)
       fcntl(socket, F_SETFL, fcntl(socket, F_GETFL) & ~O_NONBLOCK);
     }
   }
-}
-
-// Returns: what it says that is wrong.
-std::string LineOf(const Announcement& said) {
-  absl::string_view line = absl::StripSuffix(said.errors, "\n");
-  absl::ConsumePrefix(&line, "knot: ");
-  return std::string(line);
 }
 
 class Processes {
@@ -86,7 +73,7 @@ class Processes {
     pid_t pid = -1;  // -1: down
     int orders = -1;
     int announcement = -1;  // to be received
-    int64_t started = 0;
+    int64_t started_ms = 0;
   };
 
   bool Start(Process& process);
@@ -97,7 +84,6 @@ class Processes {
   void Obey(Order order);
   void Reload();
   bool ReplaceAll();
-  void CloseDoorbell(bool unlink_it);
   void Restart();
   // Takes notice of those that have ended. Returns: whether all ended as they should.
   bool Reap(bool stopping);
@@ -112,14 +98,13 @@ class Processes {
   const ServePart& serve_;
   const Invocation& invocation_;
   ServiceManager manager_{true};
-  PidFile pid_file_;
   Orders orders_ = Orders::BySignals();
   std::vector<Process> processes_;
   std::vector<Process> fresh_;        // to take the place of processes_
   std::vector<Process> leaving_;      // whose place was taken
   std::vector<Listening> listening_;  // the sockets of all
   int seats_ = 1;                     // with --admin: how many processes can tell of themselves
-  int doorbell_ = -1;
+  Names names_;
   bool served_ = false;
   std::unique_ptr<Successor> successor_;  // that serves
   bool stop_ = false;
@@ -129,11 +114,8 @@ absl::Status Processes::OpenSockets() {
   const int groups = tuning::ExpectedGroups(options_.tuning);
   const int sockets = groups * options_.processes;
   const int doors = sockets * static_cast<int>(options_.listen.size());
-  if (options_.threads < doors) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "--threads=", options_.threads,
-        ": each address and scheduler of each process needs one, so at least ", doors));
-  }
+  absl::Status enough = CheckDoors(options_.threads, doors);
+  if (!enough.ok()) return enough;
   processes_.resize(options_.processes);
   for (ListenAddress& address : options_.listen) {
     std::string name = AddressText(address);  // before its port is known
@@ -153,6 +135,7 @@ absl::Status Processes::OpenSockets() {
     processes_[i].part.shared = options_.predecessor != nullptr;
   }
   absl::Status status = options_.admin.on ? OpenAdmin() : absl::OkStatus();
+  if (status.ok()) status = names_.Prepare(options_.operate);
   if (options_.predecessor != nullptr) options_.predecessor->CloseRest();
   return status;
 }
@@ -173,7 +156,7 @@ absl::Status Processes::OpenAdmin() {
 }
 
 bool Processes::Start(Process& process) {
-  process.started = MonotonicSeconds();
+  process.started_ms = MonotonicMs();
   int orders[2], announcement[2];
   if (pipe2(orders, O_CLOEXEC) != 0) return false;
   bool piped = pipe2(announcement, O_CLOEXEC) == 0;
@@ -200,7 +183,7 @@ bool Processes::Start(Process& process) {
 }
 
 void Processes::RunChild(const Process& process, int orders, int announcement) {
-  if (doorbell_ >= 0) close(doorbell_);  // else it would seem to be answered after the first's end
+  names_.doorbell.Close(false);  // else it would seem to be answered after the first's end
   for (const std::vector<Process>* all : {&processes_, &fresh_, &leaving_}) {
     for (const Process& other : *all) {
       if (other.orders >= 0) close(other.orders);  // else it would not end with the first process
@@ -260,13 +243,9 @@ bool Processes::StartAll() {
     if (tells) first = announcement;  // the others say the same
   }
   if (serve) {
-    absl::StatusOr<int> doorbell = OpenNamed(options_.operate, pid_file_);
-    serve = doorbell.ok();
-    if (serve) {
-      doorbell_ = *doorbell;
-    } else {
-      first = Refusal(doorbell.status());
-    }
+    absl::Status published = names_.Publish();
+    serve = published.ok();
+    if (!serve) first = Refusal(published);
   }
   if (!serve) RemoveFiles();
   serve = AnnounceToPredecessor(options_, {}, &first) && serve;
@@ -281,7 +260,7 @@ void Processes::Supervise() {
   while (!stop_ && successor_ == nullptr) {
     manager_.WatchdogPassed();
     std::optional<Order> order =
-        orders_.Next(Shorter(AllRun() ? -1 : kLeastSeconds * 1000, manager_.WatchdogMs()));
+        orders_.Next(Shorter(AllRun() ? -1 : kLeastMs, manager_.WatchdogMs()));
     if (order.has_value()) Obey(*order);
     if (stop_ || successor_ != nullptr) break;
     Reap(false);
@@ -305,7 +284,8 @@ void Processes::Obey(Order order) {
       break;
     case Order::kHandOver:
     case Order::kKnock:
-      successor_ = HandOverTo(order, doorbell_, invocation_, listening_, orders_, manager_, &stop_);
+      successor_ = HandOverTo(order, names_.doorbell.descriptor(), invocation_, listening_, orders_,
+                              manager_, &stop_);
       break;
     case Order::kChild:
     case Order::kAlone:
@@ -350,13 +330,13 @@ bool Processes::ReplaceAll() {
     if (process.pid < 0) continue;
     Announcement said = Await(process);
     if (!said.serves && std::exchange(serve, false)) {
-      SayNotReloaded(absl::UnavailableError(LineOf(said)));
+      SayNotReloaded(absl::UnavailableError(ReasonOf(said)));
     }
   }
   for (size_t i = 0; i < fresh_.size(); ++i) {
     // Those that serve go when others cannot.
     Process& goes = serve ? processes_[i] : fresh_[i];
-    if (goes.orders >= 0) TellOne(goes, serve ? Order::kLeave : Order::kStop);
+    if (goes.orders >= 0) TellOne(goes, Order::kLeave);
     if (goes.pid >= 0) leaving_.push_back(goes);
     if (serve) processes_[i] = fresh_[i];
   }
@@ -364,15 +344,9 @@ bool Processes::ReplaceAll() {
   return serve;
 }
 
-void Processes::CloseDoorbell(bool unlink_it) {
-  if (doorbell_ < 0) return;
-  close(std::exchange(doorbell_, -1));
-  if (unlink_it) unlink(at_start_.operate.takeover.c_str());
-}
-
 void Processes::Restart() {
   for (Process& process : processes_) {
-    if (process.pid >= 0 || MonotonicSeconds() < process.started + kLeastSeconds) continue;
+    if (process.pid >= 0 || MonotonicMs() < process.started_ms + kLeastMs) continue;
     process.part.shared = IsShared(process.part.number);
     if (!process.part.shared) MakeBlocking(process.part, options_.listen);
     if (Start(process)) {
@@ -388,7 +362,7 @@ void Processes::Restart() {
 
 int Processes::EndAll() {
   if (successor_ == nullptr) manager_.Stopping();
-  CloseDoorbell(successor_ == nullptr);
+  names_.doorbell.Close(successor_ == nullptr);
   CloseSockets();  // those of a process that is down would still take connections
   Tell(successor_ != nullptr ? Order::kLeave : Order::kStop);
   bool well = Reap(true);

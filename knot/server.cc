@@ -39,12 +39,6 @@ void Warn(const std::string& warning) {
   if (!warning.empty()) std::fprintf(stderr, "knot: warning: %s\n", warning.c_str());
 }
 
-absl::Status CheckDoors(int threads, int doors) {
-  if (threads >= doors) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(
-      "--threads=", threads, ": each address and scheduler needs one, so at least ", doors));
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options, const Part& part) {

@@ -10,7 +10,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/strip.h"
 #include "knot/confinement.h"
 #include "knot/monotonic.h"
 #include "knot/tuning.h"
@@ -42,7 +41,7 @@ class Reminder {
 class Service {
  public:
   Service(Server& server, const Options& options, const Part& part, Orders orders,
-          const Invocation& invocation, int doorbell)
+          const Invocation& invocation, Doorbell& doorbell)
       : manager_(part.number == 0),
         server_(server),
         at_start_(options),
@@ -63,7 +62,6 @@ class Service {
 
   Next Obey(Order order);
   void Reload();
-  void CloseDoorbell(bool unlink_it);
   bool Leave();
   bool Drain();
 
@@ -74,7 +72,7 @@ class Service {
   const Part part_;
   Orders orders_;
   const Invocation& invocation_;
-  int doorbell_;  // -1: none
+  Doorbell& doorbell_;
   std::unique_ptr<Successor> successor_;
 };
 
@@ -92,7 +90,7 @@ bool Service::Run() {
     }
     if (order.has_value()) next = Obey(*order);
   }
-  CloseDoorbell(next == Next::kStop);
+  doorbell_.Close(next == Next::kStop);
   if (next == Next::kLeave) return Leave();
   manager_.Stopping();
   return Drain();
@@ -119,8 +117,8 @@ Service::Next Service::Obey(Order order) {
     case Order::kHandOver:
     case Order::kKnock:
       server_.SetShared(true);
-      successor_ =
-          HandOverTo(order, doorbell_, invocation_, server_.Sockets(), orders_, manager_, &stop);
+      successor_ = HandOverTo(order, doorbell_.descriptor(), invocation_, server_.Sockets(),
+                              orders_, manager_, &stop);
       if (successor_ != nullptr) return Next::kLeave;
       // When stopped meanwhile: the one that was starting may go on with the sockets.
       if (!stop) server_.SetShared(options_.predecessor != nullptr);
@@ -140,12 +138,6 @@ void Service::Reload() {
   if (!status.ok()) return SayNotReloaded(status);
   options_ = *std::move(options);
   if (part_.number == 0) SayReloaded(at_start_, options_);
-}
-
-void Service::CloseDoorbell(bool unlink_it) {
-  if (doorbell_ < 0) return;
-  close(std::exchange(doorbell_, -1));
-  if (unlink_it) unlink(at_start_.operate.takeover.c_str());
 }
 
 // Connections are let go by and by: one that waits may be about to ask, and would take the end of
@@ -188,9 +180,11 @@ bool Service::Drain() {
   return true;
 }
 
-absl::StatusOr<std::unique_ptr<Server>> StartServer(const Options& options, const Part& part) {
+absl::StatusOr<std::unique_ptr<Server>> StartServer(const Options& options, const Part& part,
+                                                    Names& names) {
   absl::Status status = ConfineFiles(options, part.number == 0);
   status.Update(tuning::Apply(options.tuning));
+  if (status.ok() && part.number == 0) status = names.Prepare(options.operate);
   if (!status.ok()) return status;
   return Server::Start(options, part);
 }
@@ -213,20 +207,18 @@ Announcement Welcome(const Options& options, const Server& server) {
 
 int Serve(const Options& options, const Part& part, Orders orders, const Announce& announce,
           const Invocation& invocation) {
-  absl::StatusOr<std::unique_ptr<Server>> started = StartServer(options, part);
-  PidFile pid_file;
-  absl::StatusOr<int> doorbell = -1;
+  Names names;
+  absl::StatusOr<std::unique_ptr<Server>> started = StartServer(options, part, names);
   absl::Status status = started.status();
-  if (status.ok() && part.number == 0) {
-    doorbell = OpenNamed(options.operate, pid_file);
-    status = doorbell.status();
-  }
+  if (status.ok()) status = names.Publish();
   // Before a predecessor is told, which then ends this process.
+  if (!status.ok()) names.Remove();
   if (started.ok() && !status.ok()) (*started)->Abandon();
   Announcement said = status.ok() ? Welcome(options, **started) : Refusal(status);
   bool wanted = AnnounceToPredecessor(options, part, &said);
   announce(said);
   if (!wanted || !status.ok()) {
+    names.Remove();
     if (started.ok()) {
       (*started)->Abandon();    // which removes its unix sockets
       _exit(kExitCannotServe);  // its threads look at it
@@ -234,23 +226,32 @@ int Serve(const Options& options, const Part& part, Orders orders, const Announc
     return kExitCannotServe;
   }
   Server& server = **started;
-  Service service(server, options, part, orders, invocation, *doorbell);
+  Service service(server, options, part, orders, invocation, names.doorbell);
   bool drained = service.Run();
   bool logged = server.CloseLog();
   if (service.stats()) server.WriteStatistics(STDERR_FILENO);
-  pid_file.Remove();
+  names.pid_file.Remove();
   // Threads that are cut short still look at the server, so it must not be destroyed.
   if (!drained || !logged) _exit(0);
   return 0;
 }
 
-absl::StatusOr<int> OpenNamed(const OperateOptions& options, PidFile& pid_file) {
-  absl::StatusOr<int> doorbell = -1;
-  if (!options.takeover.empty()) doorbell = OpenDoorbell(options.takeover);
-  if (!doorbell.ok() || options.pid_file.empty()) return doorbell;
-  absl::Status status = pid_file.Write(options.pid_file);
-  if (!status.ok()) return status;
-  return doorbell;
+absl::Status Names::Prepare(const OperateOptions& options) {
+  absl::Status status = absl::OkStatus();
+  if (!options.takeover.empty()) status = doorbell.Prepare(options.takeover);
+  if (status.ok() && !options.pid_file.empty()) status = pid_file.Prepare(options.pid_file);
+  if (!status.ok()) Remove();
+  return status;
+}
+
+absl::Status Names::Publish() {
+  absl::Status status = pid_file.Publish();
+  return status.ok() ? doorbell.Publish() : status;
+}
+
+void Names::Remove() {
+  doorbell.Close(true);
+  pid_file.Remove();
 }
 
 Announcement Refusal(const absl::Status& status) {
@@ -330,9 +331,7 @@ bool HandOver(Successor& successor, const std::vector<Listening>& sockets, Order
       successor.LetGo();
       return true;
     }
-    absl::string_view errors = absl::StripSuffix(said.errors, "\n");
-    absl::ConsumePrefix(&errors, "knot: ");
-    reason = errors.empty() ? "it ended before it served" : std::string(errors);
+    reason = said.errors.empty() ? "it ended before it served" : ReasonOf(said);
   }
   Say(absl::StrCat("not replaced by process ", successor.pid(), ": ", reason));
   return false;

@@ -47,9 +47,17 @@ int Serve(const Options& options, const Part& part, Orders orders, const Announc
 // Writes a line to standard error, "knot: " before it.
 void Say(const std::string& line);
 
-// Makes what others find Knot by: the socket of --takeover, the file of --pid_file.
-// Returns: the socket, or -1. Errors: those of OpenDoorbell and PidFile::Write.
-absl::StatusOr<int> OpenNamed(const OperateOptions& options, PidFile& pid_file);
+// What others find Knot by: the socket of --takeover, the file of --pid_file. Prepared before
+// anything is served, so that what is wrong with them costs no connection, and published after.
+struct Names {
+  // Errors: those of the parts.
+  absl::Status Prepare(const OperateOptions& options);
+  absl::Status Publish();
+  void Remove();
+
+  Doorbell doorbell;
+  PidFile pid_file;
+};
 
 // Returns: that this process cannot serve, and why.
 Announcement Refusal(const absl::Status& status);

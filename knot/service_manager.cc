@@ -98,7 +98,7 @@ bool MayBePidFile(const std::string& name) {
 
 }  // namespace
 
-absl::Status PidFile::Write(const std::string& name) {
+absl::Status PidFile::Prepare(const std::string& name) {
   if (!MayBePidFile(name)) {
     return absl::AlreadyExistsError(
         absl::StrCat("cannot write the process id to ", name, ": something else has that name"));
@@ -111,17 +111,32 @@ absl::Status PidFile::Write(const std::string& name) {
                  write(descriptor, text.data(), text.size()) == static_cast<ssize_t>(text.size());
   int error = errno;
   if (descriptor >= 0) close(descriptor);
-  if (written && rename(fresh.c_str(), name.c_str()) == 0) {
+  if (written) {
     name_ = name;
+    fresh_ = fresh;
     return absl::OkStatus();
   }
-  if (written) error = errno;
   if (descriptor >= 0) unlink(fresh.c_str());
   return absl::ErrnoToStatus(error, absl::StrCat("cannot write the process id to ", name));
 }
 
+absl::Status PidFile::Publish() {
+  if (fresh_.empty()) return absl::OkStatus();
+  if (rename(fresh_.c_str(), name_.c_str()) != 0) {
+    return absl::ErrnoToStatus(errno, absl::StrCat("cannot write the process id to ", name_));
+  }
+  fresh_.clear();
+  return absl::OkStatus();
+}
+
 void PidFile::Remove() {
   if (name_.empty() || getpid() != pid_) return;
+  if (!fresh_.empty()) {
+    unlink(fresh_.c_str());
+    fresh_.clear();
+    name_.clear();
+    return;
+  }
   char text[32] = {};
   int descriptor = open(name_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (descriptor < 0) return;

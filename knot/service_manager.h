@@ -51,6 +51,8 @@ class ServiceManager {
 
 // A file with the id of this process.
 //
+//   none --Prepare--> written under a name of its own --Publish--> written --Remove--> none
+//
 //   P1  Its file is removed only while it names this process: a successor writes its own.
 class PidFile {
  public:
@@ -59,13 +61,17 @@ class PidFile {
   PidFile(const PidFile&) = delete;
   PidFile& operator=(const PidFile&) = delete;
 
-  // Writes the file, at once whole. Errors: those of open(2), write(2), rename(2), with the name.
-  absl::Status Write(const std::string& name);
+  // Writes the file. Errors: those of open(2) and write(2), with the name; AlreadyExists it is that
+  // of something else.
+  absl::Status Prepare(const std::string& name);
+
+  // Gives it its name, in the place of an earlier one. Errors: those of rename(2), with the name.
+  absl::Status Publish();
 
   void Remove();
 
  private:
-  std::string name_;  // empty: none
+  std::string name_, fresh_;  // the second until it has the first; empty: none
   pid_t pid_ = 0;
 };
 

@@ -321,11 +321,11 @@ void Successor::LetGo() { SendSockets(socket_, kGo, nullptr, 0); }
 
 void Successor::Refuse() { SendSockets(socket_, kNo, nullptr, 0); }
 
-absl::StatusOr<int> OpenDoorbell(const std::string& path) {
+absl::Status Doorbell::Prepare(const std::string& path) {
   sockaddr_un address{};
-  // Under a name of its own first, so that the old one is there until the new one is.
-  std::string name = absl::StrCat(path, ".", getpid());
-  absl::Status status = SetPath(name, &address);
+  path_ = path;
+  fresh_ = absl::StrCat(path, ".", getpid());
+  absl::Status status = SetPath(fresh_, &address);
   if (!status.ok()) return status;
   struct stat there;
   if (lstat(path.c_str(), &there) == 0 && !S_ISSOCK(there.st_mode)) {
@@ -334,19 +334,36 @@ absl::StatusOr<int> OpenDoorbell(const std::string& path) {
   }
   int descriptor = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (descriptor < 0) return absl::ErrnoToStatus(errno, "cannot make a socket");
-  unlink(name.c_str());
+  unlink(fresh_.c_str());
   // Of a socket that has no name yet it is the mode that its name will get.
   bool bound = fchmod(descriptor, 0600) == 0 &&
                bind(descriptor, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
-  bool open = bound && listen(descriptor, 8) == 0 && rename(name.c_str(), path.c_str()) == 0;
   // SIGIO is one of the signals that are orders: see knot/orders.h.
-  open = open && fcntl(descriptor, F_SETOWN, getpid()) == 0 &&
-         fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) | O_ASYNC) == 0;
-  if (open) return descriptor;
+  bool open = bound && listen(descriptor, 8) == 0 && fcntl(descriptor, F_SETOWN, getpid()) == 0 &&
+              fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) | O_ASYNC) == 0;
+  if (open) {
+    descriptor_ = descriptor;
+    return absl::OkStatus();
+  }
   int error = errno;
-  if (bound) unlink(name.c_str());
+  if (bound) unlink(fresh_.c_str());
   close(descriptor);
   return absl::ErrnoToStatus(error, absl::StrCat("cannot listen at ", path));
+}
+
+absl::Status Doorbell::Publish() {
+  if (descriptor_ < 0) return absl::OkStatus();
+  if (rename(fresh_.c_str(), path_.c_str()) != 0) {
+    return absl::ErrnoToStatus(errno, absl::StrCat("cannot listen at ", path_));
+  }
+  fresh_.clear();
+  return absl::OkStatus();
+}
+
+void Doorbell::Close(bool unlink_it) {
+  if (descriptor_ < 0) return;
+  close(std::exchange(descriptor_, -1));
+  if (unlink_it) unlink((fresh_.empty() ? path_ : fresh_).c_str());
 }
 
 Listening ToHandOver(std::string name, const ListenAddress& address,

@@ -97,7 +97,7 @@ class Successor {
   // Errors: those of socketpair(2) and posix_spawn(3).
   static absl::StatusOr<std::unique_ptr<Successor>> Start(const std::string& program, char** argv);
 
-  // Takes one in that has come to a socket of OpenDoorbell.
+  // Takes one in that has come to a Doorbell.
   // Returns: null where nobody is there any more. Errors: PermissionDenied it is another user's.
   static absl::StatusOr<std::unique_ptr<Successor>> Accept(int doorbell);
 
@@ -134,11 +134,34 @@ class Successor {
   bool serves_ = false;
 };
 
-// Opens the socket at which a successor that is started by hand is waited for, in the place of what
-// there may be of that name. It makes SIGIO whenever one comes. Only its owner may connect.
+// The socket at which a successor that is started by hand is waited for. It makes SIGIO whenever
+// one comes. Only its owner may connect.
 //
-// Returns: a listening socket. Errors: those of socket(2), bind(2) and rename(2), with the name.
-absl::StatusOr<int> OpenDoorbell(const std::string& path);
+//   none --Prepare--> open under a name of its own --Publish--> open under its name --Close--> none
+class Doorbell {
+ public:
+  Doorbell() = default;
+  Doorbell(const Doorbell&) = delete;
+  Doorbell& operator=(const Doorbell&) = delete;
+  ~Doorbell() { Close(false); }
+
+  // Opens it. Errors: those of socket(2), bind(2) and listen(2), with the name; AlreadyExists it is
+  // that of something else.
+  absl::Status Prepare(const std::string& path);
+
+  // Gives it its name, in the place of an earlier one. Errors: those of rename(2), with the name.
+  absl::Status Publish();
+
+  // Closes it; `unlink_it` takes the name away, too.
+  void Close(bool unlink_it);
+
+  // Returns: a listening socket in non-blocking mode, or -1.
+  int descriptor() const { return descriptor_; }
+
+ private:
+  int descriptor_ = -1;
+  std::string path_, fresh_;  // the second until it has the first
+};
 
 // Returns: `address`'s sockets from the predecessor, where there is one and it has them; else new
 // ones, as Listen does.

@@ -124,19 +124,21 @@ TEST(PidFile, NamesThisProcessUntilItIsRemoved) {
   test::TempDirectory directory;
   {
     PidFile file;
-    ASSERT_TRUE(file.Write(directory / "pid").ok());
+    ASSERT_TRUE(file.Prepare(directory / "pid").ok());
+    ASSERT_TRUE(file.Publish().ok());
     EXPECT_EQ(test::ReadFile(directory / "pid"), std::to_string(getpid()) + "\n");
   }
   struct stat status;
   EXPECT_NE(stat((directory / "pid").c_str(), &status), 0);
   {
     PidFile file;
-    ASSERT_TRUE(file.Write(directory / "pid").ok());
+    ASSERT_TRUE(file.Prepare(directory / "pid").ok());
+    ASSERT_TRUE(file.Publish().ok());
     test::WriteFile(directory / "pid", "42\n");  // of a successor
   }
   EXPECT_EQ(test::ReadFile(directory / "pid"), "42\n");
   PidFile file;
-  EXPECT_FALSE(file.Write(directory / "none/pid").ok());
+  EXPECT_FALSE(file.Prepare(directory / "none/pid").ok());
 }
 
 TEST(PidFile, TakesThePlaceOfNothingElse) {
@@ -144,16 +146,16 @@ TEST(PidFile, TakesThePlaceOfNothingElse) {
   PidFile file;
   for (const char* text : {"threads = 4\n", "11111111111111111111111111111111111111\n"}) {
     test::WriteFile(directory / "other", text);
-    absl::Status status = file.Write(directory / "other");
+    absl::Status status = file.Prepare(directory / "other");
     EXPECT_NE(status.message().find("something else"), absl::string_view::npos) << status;
     EXPECT_EQ(test::ReadFile(directory / "other"), text);
   }
-  EXPECT_FALSE(file.Write(directory.path()).ok());
-  EXPECT_FALSE(file.Write("/dev/null").ok());
+  EXPECT_FALSE(file.Prepare(directory.path()).ok());
+  EXPECT_FALSE(file.Prepare("/dev/null").ok());
   test::WriteFile(directory / "old", "42\n");
-  EXPECT_TRUE(file.Write(directory / "old").ok());
+  EXPECT_TRUE(file.Prepare(directory / "old").ok());
   test::WriteFile(directory / "empty", "");
-  EXPECT_TRUE(file.Write(directory / "empty").ok());
+  EXPECT_TRUE(file.Prepare(directory / "empty").ok());
 }
 
 class ManagedService : public test::KnotTest {
