@@ -86,8 +86,8 @@ void Publish(uint32_t number) {
   Slot& slot = slots[next % 2];
   slot.reply_start.Write(start);
   slot.log_date.Write(log_date);
-  seconds.store(number, std::memory_order_release);
   turn.store(next, std::memory_order_release);
+  seconds.store(number, std::memory_order_release);  // last: whoever sees it finds its texts
 }
 
 void* Tick(void*) {

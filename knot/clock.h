@@ -3,7 +3,8 @@
 // One background thread formats each second into one of two slots, in turns, and publishes it.
 // Readers take no lock: they copy a text out, and again where a second ended meanwhile.
 //
-// C1. A text that is copied is of one second, whole.
+// Invariant: a text that is copied is of one second, whole, and no earlier one than SecondsNow()
+// has told of.
 #ifndef KNOT_CLOCK_H_
 #define KNOT_CLOCK_H_
 

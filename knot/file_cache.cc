@@ -13,7 +13,6 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "knot/clock.h"
 #include "knot/compress.h"
 
 namespace knot {

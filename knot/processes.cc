@@ -101,7 +101,7 @@ class Processes {
   Orders orders_ = Orders::BySignals();
   std::vector<Process> processes_;
   std::vector<Process> fresh_;        // to take the place of processes_
-  std::vector<Process> leaving_;      // whose place was taken
+  std::vector<Process> leaving_;      // whose place was taken, or who were to take it
   std::vector<Listening> listening_;  // the sockets of all
   int seats_ = 1;                     // with --admin: how many processes can tell of themselves
   Names names_;
@@ -247,7 +247,10 @@ bool Processes::StartAll() {
     serve = published.ok();
     if (!serve) first = Refusal(published);
   }
-  if (!serve) RemoveFiles();
+  if (!serve) {
+    names_.Remove();
+    RemoveFiles();
+  }
   serve = AnnounceToPredecessor(options_, {}, &first) && serve;
   served_ = serve;
   Print(first);

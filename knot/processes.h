@@ -13,7 +13,8 @@
 //   leaving     a successor of the first      gone, or stopping
 //               serves; or, where processes
 //               are confined, a reload has
-//               started another in its place
+//               started another in its place,
+//               or could not start all of them
 //   stopping    SIGTERM or SIGINT to the      gone
 //               first, or the end of the first
 #ifndef KNOT_PROCESSES_H_

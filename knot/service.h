@@ -48,7 +48,8 @@ int Serve(const Options& options, const Part& part, Orders orders, const Announc
 void Say(const std::string& line);
 
 // What others find Knot by: the socket of --takeover, the file of --pid_file. Prepared before
-// anything is served, so that what is wrong with them costs no connection, and published after.
+// anything is served, since what is wrong with them would cost connections later, and published
+// after. Where this process is killed between the two, NAME.PID is left behind.
 struct Names {
   // Errors: those of the parts.
   absl::Status Prepare(const OperateOptions& options);

@@ -339,7 +339,8 @@ absl::Status Doorbell::Prepare(const std::string& path) {
   bool bound = fchmod(descriptor, 0600) == 0 &&
                bind(descriptor, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
   // SIGIO is one of the signals that are orders: see knot/orders.h.
-  bool open = bound && listen(descriptor, 8) == 0 && fcntl(descriptor, F_SETOWN, getpid()) == 0 &&
+  bool open = bound && lstat(fresh_.c_str(), &file_) == 0 && listen(descriptor, 8) == 0 &&
+              fcntl(descriptor, F_SETOWN, getpid()) == 0 &&
               fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) | O_ASYNC) == 0;
   if (open) {
     descriptor_ = descriptor;
@@ -362,8 +363,12 @@ absl::Status Doorbell::Publish() {
 
 void Doorbell::Close(bool unlink_it) {
   if (descriptor_ < 0) return;
+  const std::string& name = fresh_.empty() ? path_ : fresh_;
+  struct stat now;
+  bool ours =
+      lstat(name.c_str(), &now) == 0 && now.st_dev == file_.st_dev && now.st_ino == file_.st_ino;
+  if (unlink_it && ours) unlink(name.c_str());
   close(std::exchange(descriptor_, -1));
-  if (unlink_it) unlink((fresh_.empty() ? path_ : fresh_).c_str());
 }
 
 Listening ToHandOver(std::string name, const ListenAddress& address,

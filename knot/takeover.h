@@ -21,6 +21,7 @@
 #ifndef KNOT_TAKEOVER_H_
 #define KNOT_TAKEOVER_H_
 
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include <memory>
@@ -152,7 +153,7 @@ class Doorbell {
   // Gives it its name, in the place of an earlier one. Errors: those of rename(2), with the name.
   absl::Status Publish();
 
-  // Closes it; `unlink_it` takes the name away, too.
+  // Closes it; `unlink_it` takes the name away, too, where it is still this socket's.
   void Close(bool unlink_it);
 
   // Returns: a listening socket in non-blocking mode, or -1.
@@ -161,6 +162,7 @@ class Doorbell {
  private:
   int descriptor_ = -1;
   std::string path_, fresh_;  // the second until it has the first
+  struct stat file_ {};       // what has the name
 };
 
 // Returns: `address`'s sockets from the predecessor, where there is one and it has them; else new

@@ -63,7 +63,7 @@ TEST_F(ClockJump, ShowsTheNewDateAndCountsOn) {
   }
 }
 
-// C1: two seconds that differ in every part, published as fast as can be, and more readers than
+// Two seconds that differ in every part, published as fast as can be, and more readers than
 // processors, so that some are stopped between two words.
 TEST_F(ClockJump, IsNeverReadInPartsOfTwoSeconds) {
   constexpr int64_t kFar = -3000 * kDay - 40'271;

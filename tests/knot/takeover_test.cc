@@ -324,6 +324,19 @@ TEST_P(Takeover, BySocketThatNobodyListensAtIsAStart) {
   EXPECT_EQ(Client(port_).Get("/small").body, "small");
 }
 
+TEST_P(Takeover, BySocketLeavesThatOfAnother) {
+  TempDirectory files;
+  for (const char* processes : {"--processes=1", "--processes=2"}) {
+    Start({"--threads=16", processes, "--takeover=" + files / "socket"});
+    ASSERT_EQ(unlink((files / "socket").c_str()), 0);
+    WriteFile(files / "socket", "another's");
+    server_->Signal(SIGTERM);
+    EXPECT_EQ(server_->WaitForExit(), 0);
+    EXPECT_EQ(ReadFile(files / "socket"), "another's");
+    unlink((files / "socket").c_str());
+  }
+}
+
 TEST_P(Takeover, GivesNothingToOneThatSaysNothing) {
   TempDirectory files;
   Start({"--threads=16", "--takeover=" + files / "socket"});
@@ -387,6 +400,9 @@ TEST_P(Takeover, OfAUnixSocketThatFailsLeavesItsFileAndFailsNoRequest) {
              {good + "nonsense = 1\n", "it ended before it served"},
              {good + "access_log = /none/log\n", "cannot open the access log /none/log"},
              {good + "listen = unix:/none/socket\n", "cannot listen on unix:/none/socket"},
+             {good + "access_log = /none/log2\npid_file = " + files_ / "pid" +
+                  "\ntakeover = " + files_ / "bell" + "\n",
+              "cannot open the access log /none/log2"},
              {good + "pid_file = /none/pid\n", "/none/pid"},
              {good + "listen = 192.0.2.1:1\n", "cannot listen on 192.0.2.1:1"},
              {good + "listen = unix:" + files_ / "new.sock" + "\nlisten = 192.0.2.1:2\n",
