@@ -42,7 +42,7 @@ TEST(Sleep, NanosleepInterruptedTellsWhatRemains) {
     timespec left = {0, 0};
     EXPECT_ERRNO(EINTR, nanosleep(&asked, &left));
     EXPECT_GT(left.tv_sec, 1);
-    EXPECT_LT(left.tv_sec, 100);
+    EXPECT_LE(left.tv_sec, 100);  // plus the timer's slack, where the signal came at once
     done.Post();
   });
   SignalUntil(sleeper.handle(), SIGUSR1, &done);

@@ -175,7 +175,10 @@ class Attacks(unittest.TestCase):
   def withstand(self, name, sends, *flags, pause=0.3, **options):
     with self.subTest(name):
       server = self.start(*flags)
+      before = server.descriptors()
       self.be_ordinary(server, 0)
+      # A connection and a file are kept; those of the connections that ended just now are closed a little later.
+      self.assertTrue(eventually(lambda: server.descriptors() <= before + 2), server.descriptors())
       baseline = server.descriptors()
       with Attack(server.port, sends, pause, **options) as attack:
         self.assertTrue(eventually(lambda: server.descriptors() >= baseline + THREADS - 2 or attack.turned_out > 100))
